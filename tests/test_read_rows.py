@@ -1,0 +1,268 @@
+"""tfcass.read_rows: every row once, typed, filtered as asked, from a real server."""
+
+import datetime
+import uuid
+from collections.abc import Iterator
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+
+import tfcass
+from tfcass import scan
+from tfcass.schema import create_tables
+
+PATCHES = 1_000
+
+
+def patch_id(number: int) -> uuid.UUID:
+    return uuid.uuid5(uuid.NAMESPACE_OID, str(number))
+
+
+@pytest.fixture(scope="module")
+def ks(cassandra: tfcass.Cluster, cassandra_session) -> Iterator[str]:
+    """The name of a keyspace with both tables, empty; tests add tables of their own."""
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    create_tables(cassandra, name)
+    yield name
+    cassandra_session.execute(f"DROP KEYSPACE {name}")
+
+
+@pytest.fixture(scope="module")
+def patches(cassandra_session, ks: str) -> str:
+    """A metadata table of PATCHES rows: patient p<n % 7>, slide n % 3, label n % 2, x = n, no mpp where n % 5 == 0."""
+    insert = cassandra_session.prepare(
+        f"INSERT INTO {ks}.metadata_by_nat "
+        "(patient_id, slide_num, label, x, y, patch_id, slide, level, mpp, tissue) "
+        "VALUES (?, ?, ?, ?, 0, ?, 's.tif', 1, ?, 0.5)"
+    )
+    writes = [
+        cassandra_session.execute_async(
+            insert, (f"p{n % 7}", n % 3, n % 2, n, patch_id(n), None if n % 5 == 0 else 0.25)
+        )
+        for n in range(PATCHES)
+    ]
+    for write in writes:
+        write.result()
+    return f"{ks}.metadata_by_nat"
+
+
+def test_every_row_comes_exactly_once(cassandra: tfcass.Cluster, patches: str) -> None:
+    rows = tfcass.read_rows(patches, cluster=cassandra)
+
+    assert sorted(rows["x"].to_pylist()) == list(range(PATCHES))
+    assert set(rows["patch_id"].to_pylist()) == {patch_id(n).bytes for n in range(PATCHES)}
+    assert {name: rows.schema.field(name).type for name in rows.schema.names} == {
+        "patient_id": pa.string(),
+        "slide_num": pa.int32(),
+        "label": pa.int32(),
+        "x": pa.int32(),
+        "y": pa.int32(),
+        "patch_id": pa.binary(16),
+        "slide": pa.string(),
+        "level": pa.int32(),
+        "mpp": pa.float64(),
+        "tissue": pa.float32(),
+    }
+
+
+def test_rows_come_in_the_same_order_each_time_and_whatever_the_page_size(
+    cassandra: tfcass.Cluster, patches: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = tfcass.read_rows(patches, cluster=cassandra)
+    monkeypatch.setattr(scan, "_PAGE_ROWS", 7)
+    monkeypatch.setattr(scan, "_MIN_RANGES", 5)
+
+    again = tfcass.read_rows(patches, cluster=cassandra)
+
+    assert again.equals(first)
+
+
+def test_nulls_stay_null(cassandra: tfcass.Cluster, patches: str) -> None:
+    rows = tfcass.read_rows(patches, cluster=cassandra, columns=["x", "mpp"])
+
+    assert {x for x, mpp in zip(*rows.to_pydict().values(), strict=True) if mpp is None} == set(range(0, PATCHES, 5))
+
+
+def test_columns_come_in_the_order_asked(cassandra: tfcass.Cluster, patches: str) -> None:
+    rows = tfcass.read_rows(patches, cluster=cassandra, columns=["patch_id", "label"], where={"x": [3, 5]})
+
+    assert rows.schema.names == ["patch_id", "label"]
+    assert sorted(rows["patch_id"].to_pylist()) == sorted([patch_id(3).bytes, patch_id(5).bytes])
+
+
+@pytest.mark.parametrize(
+    ("where", "expected"),
+    [
+        ({"label": 1}, lambda n: n % 2 == 1),
+        ({"label": [0, 1]}, lambda n: True),
+        ({"label": [1, 1]}, lambda n: n % 2 == 1),
+        ({"label": []}, lambda n: False),
+        ({"label": 5}, lambda n: False),
+        ({"level": 1, "mpp": 0.25}, lambda n: n % 5 != 0),
+        ({"mpp": [0.25, 0.5]}, lambda n: n % 5 != 0),
+        ({"patient_id": "p1"}, lambda n: n % 7 == 1),
+        ({"patient_id": ("p1", "p2"), "level": 1}, lambda n: n % 7 in (1, 2)),
+        ({"x": range(10, 20)}, lambda n: 10 <= n < 20),
+        ({"x": np.arange(10, 20)}, lambda n: 10 <= n < 20),
+        ({"x": np.int64(12)}, lambda n: n == 12),
+        ({"patient_id": "p1", "slide_num": 0, "label": 1}, lambda n: n % 7 == 1 and n % 3 == 0 and n % 2 == 1),
+        ({"patient_id": ["p1", "p2"], "slide_num": [0, 1], "label": 1, "x": [1, 9, 15]}, lambda n: n in (1, 9, 15)),
+        ({"patient_id": "p1", "slide_num": [0, 1, 2], "label": [0, 1], "x": 8}, lambda n: n == 8),
+        ({"patient_id": "p1", "slide_num": [0, 1, 2], "label": [0, 1], "mpp": 0.25}, lambda n: n % 7 == 1 and n % 5),
+        ({"patch_id": patch_id(17)}, lambda n: n == 17),
+        ({"patch_id": str(patch_id(17))}, lambda n: n == 17),
+        ({"patch_id": tfcass.keys([patch_id(17)])[0]}, lambda n: n == 17),
+        ({"patch_id": tfcass.keys([patch_id(17), patch_id(18)])}, lambda n: n in (17, 18)),
+        ({"patch_id": [patch_id(17).bytes, patch_id(19)]}, lambda n: n in (17, 19)),
+        ({}, lambda n: True),
+    ],
+)
+def test_where_keeps_the_rows_that_meet_all_of_it(
+    cassandra: tfcass.Cluster, patches: str, where: dict, expected: object
+) -> None:
+    rows = tfcass.read_rows(patches, cluster=cassandra, columns=["x"], where=where)
+
+    assert sorted(rows["x"].to_pylist()) == [n for n in range(PATCHES) if expected(n)]
+
+
+@pytest.mark.parametrize(
+    ("where", "error", "message"),
+    [
+        ({"lable": 1}, tfcass.SchemaError, "has no column 'lable' .* did you mean 'label'"),
+        ({"label": "tumor"}, tfcass.SchemaError, r"where=\{'label': 'tumor'\}: the value does not fit .* is int"),
+        ({"label": 1.5}, tfcass.SchemaError, "does not fit the column, which is int"),
+        ({"label": 2**31}, tfcass.SchemaError, "does not fit the column, which is int"),
+        ({"slide": 7}, tfcass.SchemaError, "does not fit the column, which is text"),
+        ({"patch_id": "p17"}, tfcass.SchemaError, "does not fit the column, which is uuid"),
+        ({"patch_id": b"short"}, tfcass.SchemaError, "does not fit the column, which is uuid"),
+        ({"label": None}, tfcass.OptionError, "a null equals nothing"),
+        ({"label": [1, None]}, tfcass.OptionError, "a null equals nothing"),
+        ("label = 1", tfcass.OptionError, "must map columns to values"),
+    ],
+)
+def test_a_condition_that_cannot_be_is_refused(
+    cassandra: tfcass.Cluster, patches: str, where: object, error: type, message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        tfcass.read_rows(patches, cluster=cassandra, where=where)
+
+
+def test_an_unknown_consistency_lists_the_choices() -> None:
+    with pytest.raises(tfcass.OptionError, match="consistency='SOME' must be one of 'LOCAL_ONE'"):
+        tfcass.read_rows("ks.t", cluster=tfcass.Cluster(["node1.invalid"]), consistency="SOME")
+
+
+def test_an_empty_table_gives_no_rows_of_its_schema(cassandra: tfcass.Cluster, ks: str) -> None:
+    rows = tfcass.read_rows(f"{ks}.data_by_uuid", cluster=cassandra)
+
+    assert rows.num_rows == 0
+    assert {field.name: field.type for field in rows.schema} == {
+        "patch_id": pa.binary(16),
+        "label": pa.int32(),
+        "data": pa.binary(),
+    }
+
+
+def test_all_types_keep_their_extreme_values(cassandra: tfcass.Cluster, cassandra_session, ks: str) -> None:
+    cassandra_session.execute(
+        f"CREATE TABLE {ks}.types (id uuid PRIMARY KEY, a ascii, b bigint, c blob, d boolean, e double, f float, "
+        "g smallint, h tinyint, i timeuuid, j timestamp, k date, l inet, m text)"
+    )
+    moment = datetime.datetime(1969, 12, 31, 23, 59, 59, 999_000)
+    written = {
+        "id": uuid.UUID(int=0),
+        "a": "",
+        "b": -(2**63),
+        "c": b"\x00\xff\x00",
+        "d": False,
+        "e": -0.1,
+        "f": 0.5,
+        "g": -(2**15),
+        "h": -(2**7),
+        "i": uuid.UUID("50554d6e-29bb-11e5-b345-feff819cdc9f"),
+        "j": moment,
+        "k": datetime.date(1066, 10, 14),
+        "l": "10.0.0.1",
+        "m": "Ωμ",
+    }
+    marks = ", ".join("?" * len(written))
+    insert = cassandra_session.prepare(f"INSERT INTO {ks}.types ({', '.join(written)}) VALUES ({marks})")
+    cassandra_session.execute(insert, list(written.values()))
+
+    rows = tfcass.read_rows(f"{ks}.types", cluster=cassandra, columns=list(written))
+
+    assert rows.to_pylist() == [
+        written | {"id": written["id"].bytes, "i": written["i"].bytes, "j": moment.replace(tzinfo=datetime.UTC)}
+    ]
+    for column, value in written.items():
+        found = tfcass.read_rows(f"{ks}.types", cluster=cassandra, columns=["b"], where={column: value})
+        assert found.num_rows == 1, column
+
+
+def test_a_column_that_arrow_cannot_hold_is_named(cassandra: tfcass.Cluster, cassandra_session, ks: str) -> None:
+    cassandra_session.execute(f"CREATE TABLE {ks}.with_list (id uuid PRIMARY KEY, v int, bag list<int>)")
+
+    with pytest.raises(tfcass.SchemaError, match=rf"column bag of {ks}.with_list is list<int>, .* pass columns="):
+        tfcass.read_rows(f"{ks}.with_list", cluster=cassandra)
+    assert tfcass.read_rows(f"{ks}.with_list", cluster=cassandra, columns=["v"]).num_rows == 0
+
+
+def test_case_sensitive_names_are_read(cassandra: tfcass.Cluster, cassandra_session, ks: str) -> None:
+    cassandra_session.execute(f'CREATE TABLE {ks}."Mixed" ("patchId" uuid PRIMARY KEY, "select" int)')
+    cassandra_session.execute(f'INSERT INTO {ks}."Mixed" ("patchId", "select") VALUES (uuid(), 3)')
+
+    rows = tfcass.read_rows(f'{ks}."Mixed"', cluster=cassandra, columns=["select"], where={"select": 3})
+
+    assert rows.to_pydict() == {"select": [3]}
+
+
+def test_a_page_that_fails_is_asked_for_again_and_no_row_is_lost_or_doubled(
+    cassandra: tfcass.Cluster, patches: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from cassandra import OperationTimedOut
+    from cassandra.cluster import Session
+
+    execute = Session.execute
+    calls = []
+
+    def flaky(self, *args, **kwargs):
+        calls.append(None)
+        if len(calls) % 3 == 0:
+            raise OperationTimedOut("on purpose")
+        return execute(self, *args, **kwargs)
+
+    monkeypatch.setattr(scan, "_PAGE_ROWS", 20)
+    monkeypatch.setattr(scan, "_BACKOFF_S", 0.001)
+    monkeypatch.setattr(scan, "_ATTEMPTS", 30)
+    monkeypatch.setattr(Session, "execute", flaky)
+
+    rows = tfcass.read_rows(patches, cluster=cassandra, columns=["x"])
+
+    assert len(calls) > 60
+    assert sorted(rows["x"].to_pylist()) == list(range(PATCHES))
+
+
+def test_a_page_that_keeps_failing_is_one_error(
+    cassandra: tfcass.Cluster, patches: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from cassandra import ReadTimeout
+    from cassandra.cluster import Session
+
+    def fail(self, *args, **kwargs):
+        raise ReadTimeout("too slow")
+
+    monkeypatch.setattr(scan, "_BACKOFF_S", 0.001)
+    monkeypatch.setattr(Session, "execute", fail)
+
+    with pytest.raises(tfcass.ClusterError, match=f"a page of {patches} could not be read in 4 attempts: .*too slow"):
+        tfcass.read_rows(patches, cluster=cassandra)
+
+
+def test_the_rows_go_straight_into_keys(cassandra: tfcass.Cluster, patches: str) -> None:
+    rows = tfcass.read_rows(patches, cluster=cassandra, columns=["patch_id", "x"])
+
+    ordered = rows.take(pc.sort_indices(rows["x"]))
+    keys = np.frombuffer(b"".join(ordered["patch_id"].to_pylist()), np.uint8).reshape(-1, 16)
+    assert (keys == tfcass.keys(patch_id(n) for n in range(PATCHES))).all()

@@ -1,0 +1,133 @@
+"""Random-access training data in Apache Cassandra, read by TensorFlow.
+
+Patches (or any samples) are rows keyed by UUID. A split is a list of UUIDs, and `CassandraDataset` reads exactly
+those, in that order:
+
+    cluster = tfcass.Cluster(["10.0.0.1"], auth=tfcass.PasswordAuth("reader", password_env="CASS_PW"))
+    rows = tfcass.read_rows("ks.metadata_by_nat", cluster=cluster)
+    splits = tfcass.split(rows, ratios={"train": 8, "val": 1, "test": 1}, group_by=["patient_id"])
+    ds = tfcass.CassandraDataset(splits.keys("train"), table="ks.data_by_uuid", cluster=cluster, batch_size=64)
+
+cluster.py     Cluster, PasswordAuth, Tls: how a cluster is reached            start here
+keys.py        UUIDs as uint8 [n, 16]
+schema.py      the tables, and column types -> dtypes
+scan.py        whole tables into Arrow
+splits/        rows -> splits                     sharding.py   the part of a split that one process reads
+dataset.py     keys in, rows out                  options.py    how they are fetched      metrics.py   how that went
+training/      Keras and Horovod glue             devcluster/   a real Cassandra on loopback
+errors.py      what all of it raises
+
+This module only re-exports. A name is imported at its first use, so that `import tfcass` is quick and needs neither
+TensorFlow nor cassandra-driver.
+"""
+
+import importlib
+import importlib.metadata
+import warnings
+from typing import TYPE_CHECKING
+
+from tfcass import _ops
+from tfcass.errors import (
+    AuthenticationError,
+    ClusterError,
+    DevClusterError,
+    KeyFormatError,
+    MissingExtraError,
+    OpLibraryError,
+    OptionError,
+    SchemaError,
+    SplitError,
+    TfcassError,
+    TlsError,
+)
+
+# These two share their module's name. Bound here, after the module was loaded, no later import puts the module in their
+# place.
+from tfcass.keys import keys
+from tfcass.metrics import metrics
+
+if TYPE_CHECKING:
+    from tfcass import schema
+    from tfcass.cluster import Cluster, PasswordAuth, Tls
+    from tfcass.dataset import CassandraDataset, fetch
+    from tfcass.options import AUTOTUNE, FetchOptions
+    from tfcass.scan import read_rows
+    from tfcass.sharding import Shard
+    from tfcass.splits import Splits, split
+
+__all__ = [
+    "AUTOTUNE",
+    "AuthenticationError",
+    "CassandraDataset",
+    "Cluster",
+    "ClusterError",
+    "DevClusterError",
+    "FetchOptions",
+    "KeyFormatError",
+    "MissingExtraError",
+    "OpLibraryError",
+    "OptionError",
+    "PasswordAuth",
+    "SchemaError",
+    "Shard",
+    "SplitError",
+    "Splits",
+    "TfcassError",
+    "Tls",
+    "TlsError",
+    "fetch",
+    "keys",
+    "metrics",
+    "read_rows",
+    "schema",
+    "split",
+]
+
+# A warning and no error: `tfcass doctor`, the development cluster and the splits need no op. The op's first use raises.
+try:
+    _ops.check_versions()
+except OpLibraryError as error:
+    warnings.warn(str(error), RuntimeWarning, stacklevel=2)
+
+# Where each lazy name lives.
+_HOME = {
+    "AUTOTUNE": "options",
+    "CassandraDataset": "dataset",
+    "Cluster": "cluster",
+    "FetchOptions": "options",
+    "PasswordAuth": "cluster",
+    "Shard": "sharding",
+    "Splits": "splits",
+    "Tls": "cluster",
+    "fetch": "dataset",
+    "read_rows": "scan",
+    "split": "splits",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name == "__version__":
+        return _version()
+    if name == "schema":
+        return importlib.import_module("tfcass.schema")
+    if name not in _HOME:
+        raise AttributeError(f"module 'tfcass' has no attribute {name!r}")
+    try:
+        value = getattr(importlib.import_module(f"tfcass.{_HOME[name]}"), name)
+    except ModuleNotFoundError as error:
+        from tfcass._extras import missing_extra
+
+        raise (missing_extra(error, wanted_by=f"tfcass.{name}") or error) from None
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__", *(name for name in globals() if name.startswith("__"))])
+
+
+def _version() -> str:
+    try:
+        return importlib.metadata.version("tfcass")
+    except importlib.metadata.PackageNotFoundError:  # A checkout that was not installed.
+        return "0+unknown"
