@@ -1,0 +1,58 @@
+"""Rings of coordinates, as files hold them, -> valid polygons."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import shapely
+
+
+class PolygonError(ValueError):
+    """Coordinates that make no area, with the reason."""
+
+
+def polygon_of_rings(rings: Any) -> tuple[shapely.Geometry, str | None]:
+    """Makes a valid polygon.
+
+    Args:
+      rings: List of rings, the outer one first and then its holes; a ring is a list of [x, y] (more coordinates are
+        ignored) and need not be closed.
+    Returns:
+      Polygon or MultiPolygon with an area, and a sentence about what was repaired, or None.
+    Raises:
+      PolygonError: the rings make no area.
+    """
+    if not isinstance(rings, list) or not rings:
+        raise PolygonError("no coordinates")
+    arrays = [_ring(ring, "the outline" if number == 0 else f"hole {number}") for number, ring in enumerate(rings)]
+    polygon = shapely.Polygon(arrays[0], arrays[1:])
+    if shapely.is_valid(polygon) and polygon.area > 0:
+        return polygon, None
+    reason = shapely.is_valid_reason(polygon)
+    # "structure" keeps holes as holes where the outline only touches them; "linework" would fill some.
+    repaired = areas(shapely.make_valid(polygon, method="structure", keep_collapsed=False))
+    if repaired.area == 0:
+        raise PolygonError(f"it encloses no area ({reason})")
+    return repaired, f"invalid polygon repaired ({reason})"
+
+
+def _ring(points: Any, name: str) -> np.ndarray:
+    """float64 [n, 2], n >= 3 distinct points."""
+    try:
+        xy = np.array([[point[0], point[1]] for point in points], dtype=np.float64)
+    except (TypeError, ValueError, IndexError, KeyError, OverflowError):
+        raise PolygonError(f"{name} is not a list of [x, y] numbers") from None
+    if any(isinstance(value, bool | str) for point in points for value in point[:2]):
+        raise PolygonError(f"{name} is not a list of [x, y] numbers")
+    if not np.isfinite(xy).all():
+        raise PolygonError(f"{name} has coordinates that are not finite")
+    if len(np.unique(xy, axis=0)) < 3:
+        raise PolygonError(f"{name} has too few points ({len(np.unique(xy, axis=0))} distinct, 3 are needed)")
+    return xy
+
+
+def areas(geometry: shapely.Geometry) -> shapely.Geometry:
+    """The polygons of a geometry that may also hold lines and points; an empty polygon when it holds no area."""
+    parts = shapely.get_parts(geometry)
+    return shapely.union_all(parts[shapely.get_type_id(parts) == shapely.GeometryType.POLYGON])
