@@ -1,0 +1,191 @@
+"""Shards: disjoint, complete up to the declared remainder, equal, and a pure function of (seed, epoch, rank, size)."""
+
+import functools
+import sys
+import types
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.support.split_rows import metadata
+from tfcass import MissingExtraError, OptionError, Shard, SplitError
+from tfcass.splits import Splits, split
+
+
+@functools.cache
+def splits_of(rows: int) -> Splits:
+    """ "train" has `rows` rows."""
+    return split(metadata([0] * (rows + 3)), ratios={"train": rows, "other": 3})
+
+
+def read(splits: Splits, size: int, **options) -> list[list[bytes]]:
+    """The keys of each rank."""
+    return [[bytes(key) for key in Shard(rank, size).keys(splits, "train", **options)] for rank in range(size)]
+
+
+all_sizes = st.integers(1, 40).flatmap(lambda size: st.tuples(st.integers(size, 300), st.just(size)))
+
+
+@given(rows_and_size=all_sizes, epoch=st.integers(0, 10**6), seed=st.integers(0, 2**70))
+@settings(max_examples=60, deadline=None)
+def test_drop_is_disjoint_and_equal_and_leaves_out_less_than_one_row_per_rank(rows_and_size, epoch, seed) -> None:
+    rows, size = rows_and_size
+    parts = read(splits_of(rows), size, epoch=epoch, seed=seed)
+
+    together = [key for part in parts for key in part]
+    assert len(set(together)) == len(together)
+    assert {len(part) for part in parts} == {rows // size}
+    assert set(together) <= {bytes(key) for key in splits_of(rows).keys("train")}
+
+
+@given(rows_and_size=all_sizes, epoch=st.integers(0, 100), seed=st.integers(0, 100))
+@settings(max_examples=60, deadline=None)
+def test_uneven_reads_every_row_once(rows_and_size, epoch, seed) -> None:
+    rows, size = rows_and_size
+    parts = read(splits_of(rows), size, epoch=epoch, seed=seed, remainder="uneven")
+
+    together = sorted(key for part in parts for key in part)
+    assert together == sorted(bytes(key) for key in splits_of(rows).keys("train"))
+    assert max(map(len, parts)) - min(map(len, parts)) <= 1
+
+
+@given(rows=st.integers(1, 300), size=st.integers(1, 40), epoch=st.integers(0, 100))
+@settings(max_examples=60, deadline=None)
+def test_pad_is_equal_and_its_weights_count_every_row_once(rows, size, epoch) -> None:
+    splits = splits_of(rows)
+    parts = read(splits, size, epoch=epoch, seed=1, remainder="pad")
+    weights = [Shard(rank, size).weights(splits, "train", remainder="pad") for rank in range(size)]
+
+    counted = sorted(
+        key for part, weight in zip(parts, weights, strict=True) for key, w in zip(part, weight, strict=True) if w
+    )
+    assert counted == sorted(bytes(key) for key in splits.keys("train"))
+    assert {len(part) for part in parts} == {-(-rows // size)}
+    assert all(weight.dtype == np.float32 for weight in weights)
+
+
+@given(rows_and_size=all_sizes, seed=st.integers(0, 100))
+@settings(max_examples=40, deadline=None)
+def test_what_one_epoch_drops_the_next_one_reads(rows_and_size, seed) -> None:
+    rows, size = rows_and_size
+    everything = {bytes(key) for key in splits_of(rows).keys("train")}
+    dropped = [
+        everything - {key for part in read(splits_of(rows), size, epoch=epoch, seed=seed) for key in part}
+        for epoch in range(6)
+    ]
+
+    for before, after in zip(dropped, dropped[1:], strict=False):
+        assert not before & after
+        assert len(before) == rows % size
+
+
+def test_rows_are_dropped_equally_often() -> None:
+    times = {bytes(key): 0 for key in splits_of(10).keys("train")}
+    for epoch in range(20):  # 3 dropped per epoch, 60 in all.
+        kept = {key for part in read(splits_of(10), 7, epoch=epoch, seed=0) for key in part}
+        for key in times:
+            times[key] += key not in kept
+
+    assert set(times.values()) == {6}
+
+
+def test_each_epoch_and_seed_has_its_own_order() -> None:
+    splits = splits_of(200)
+    orders = {Shard(0, 2).keys(splits, "train", epoch=e, seed=s).tobytes() for e in range(5) for s in range(5)}
+
+    assert len(orders) == 25
+
+
+def test_the_order_is_that_of_earlier_versions() -> None:
+    # Written out once: resumed trainings rely on it.
+    keys = Shard(1, 2).keys(splits_of(9), "train", epoch=3, seed=5)
+
+    assert [bytes(key)[:2].hex() for key in keys] == ["59e0", "a4c0", "22fe", "391a"]
+
+
+def test_together_the_ranks_read_a_prefix_of_one_order() -> None:
+    splits = splits_of(60)
+    alone = [bytes(key) for key in Shard(0, 1).keys(splits, "train", epoch=2, seed=8)]
+
+    for size in (2, 3, 5):
+        parts = read(splits, size, epoch=2, seed=8)
+        together = [parts[i % size][i // size] for i in range(60)]
+        assert together == alone
+
+
+def test_a_shuffle_is_uniform() -> None:
+    # Where row 0 lands, over 4,000 epochs of 8 rows: 500 each, give or take.
+    splits = splits_of(8)
+    first = splits.keys("train")[0].tobytes()
+    places = [read(splits, 1, epoch=epoch, seed=3)[0].index(first) for epoch in range(4000)]
+
+    counts = np.bincount(places, minlength=8)
+    assert ((counts - 500) ** 2 / 500).sum() < 24.3  # Chi-squared, 7 degrees of freedom, p = 0.001.
+
+
+def test_steps_count_a_smaller_last_batch_and_are_equal_over_ranks() -> None:
+    assert [Shard(rank, 3).steps(splits_of(100), "train", batch_size=8) for rank in range(3)] == [5, 5, 5]
+    assert Shard(0, 3).rows(splits_of(100), "train") == 33
+    assert Shard(0, 3).rows(splits_of(100), "train", remainder="uneven") == 34
+
+
+def test_a_shard_of_tf_distribute() -> None:
+    assert Shard.from_input_context(types.SimpleNamespace(input_pipeline_id=2, num_input_pipelines=4)) == Shard(2, 4)
+
+
+@pytest.mark.parametrize(
+    ("rank", "size", "message"),
+    [
+        (2, 2, r"rank=2 is not in \[0, size=2\)"),
+        (-1, 2, "rank=-1 is not in"),
+        (0, 0, "size=0 is not a positive integer"),
+        (0, 1.5, "size=1.5 is not"),
+        (True, 2, "rank=True is not"),
+    ],
+)
+def test_bad_ranks(rank, size, message) -> None:
+    with pytest.raises(OptionError, match=message):
+        Shard(rank, size)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"epoch": -1}, "epoch=-1 is not a non-negative integer"),
+        ({"epoch": 0.5}, "epoch=0.5 is not"),
+        ({"seed": -1}, "seed=-1 is not"),
+        ({"remainder": "wrap"}, "remainder='wrap' is not one of 'drop', 'pad', 'uneven'"),
+    ],
+)
+def test_bad_settings(options, message) -> None:
+    with pytest.raises(OptionError, match=message):
+        Shard(0, 2).keys(splits_of(9), "train", **{"epoch": 0, "seed": 0, **options})
+
+
+def test_bad_batch_size() -> None:
+    with pytest.raises(OptionError, match="batch_size=0 is not"):
+        Shard(0, 2).steps(splits_of(9), "train", batch_size=0)
+
+
+@pytest.mark.parametrize("remainder", ["drop", "uneven"])
+def test_more_ranks_than_rows(remainder) -> None:
+    with pytest.raises(SplitError, match="split 'train' has 9 rows for size=10 processes"):
+        Shard(0, 10).keys(splits_of(9), "train", epoch=0, seed=0, remainder=remainder)
+
+
+def test_an_unknown_split() -> None:
+    with pytest.raises(SplitError, match="split='tarin' is not in these splits .*did you mean 'train'"):
+        Shard(0, 1).keys(splits_of(9), "tarin", epoch=0, seed=0)
+
+
+def test_without_horovod_a_process_is_alone_unless_it_was_launched(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "horovod.tensorflow", None)
+    monkeypatch.delenv("HOROVOD_SIZE", raising=False)
+
+    assert Shard.from_horovod() == Shard(0, 1)
+
+    monkeypatch.setenv("HOROVOD_SIZE", "2")
+    with pytest.raises(MissingExtraError, match=r"2 processes were launched.*pip install 'tfcass\[horovod\]'"):
+        Shard.from_horovod()
