@@ -1,0 +1,292 @@
+"""Trains a patch classifier on saved splits, on one process or many.
+
+    python examples/train_patches.py --port 9042 --keyspace patches --splits out/splits --out out/training
+    horovodrun -np 2 --gloo python examples/train_patches.py ... (the same)
+
+Each rank reads its own part of the train split straight from Cassandra, another global shuffle each epoch. A run that
+was stopped goes on with the next epoch when it is started again with the same --out.
+
+Rank 0 writes to --out
+  history.json     {"epochs": [{"epoch": 1, "loss", "accuracy", "val_loss", "val_accuracy", "seconds", "rows_per_s"}]}
+  confusion.json   {"split": "val", "classes", "matrix": [[...], ...], "accuracy", "majority"}: rows are the truth
+  summary.json     rows/s, steps, time, settings
+  model.keras      the model: uint8 [n, size, size, 3] -> logits [n, classes]
+  checkpoint.npz   where the next run goes on
+and each rank
+  ranks/rank<r>.json   number and digest of the keys that it read in each epoch; --record-keys adds the keys, as .npy
+"""
+
+import argparse
+import json
+import os
+import sys
+import time
+from pathlib import Path
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__.splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    cluster = parser.add_argument_group("cluster")
+    # Not --host: horovodrun's own parser takes that for one of its options, wherever it stands.
+    cluster.add_argument("--contact-points", default="127.0.0.1", help="addresses to connect to first, comma-separated")
+    cluster.add_argument("--port", type=int, default=9042)
+    cluster.add_argument("--local-dc", help="datacenter to read from")
+    cluster.add_argument("--username")
+    cluster.add_argument("--password-env", default="CASS_PW", help="environment variable that holds the password")
+    cluster.add_argument("--ca", help="PEM file of the authority: turns TLS on")
+    data = parser.add_argument_group("data")
+    data.add_argument("--keyspace", default="patches")
+    data.add_argument("--table", default="data_by_uuid", help="table of the images: JPEG or PNG in the column 'data'")
+    data.add_argument("--splits", type=Path, default=Path("out/splits"), help="folder of Splits.save()")
+    data.add_argument("--train", default="train", help="split to train on")
+    data.add_argument("--val", default="val", help="split to validate on")
+    data.add_argument("--classes", nargs="+", default=["normal", "tumor"], help="names of the labels 0, 1, ...")
+    training = parser.add_argument_group("training")
+    training.add_argument("--out", type=Path, default=Path("out/training"))
+    training.add_argument("--epochs", type=int, default=6)
+    training.add_argument("--batch", type=int, default=32, help="rows per step and rank")
+    training.add_argument("--image-size", type=int, default=128, help="pixels; patches are resized to this")
+    training.add_argument(
+        "--learning-rate", type=float, default=1e-3, help="of one rank: multiplied by the number of ranks"
+    )
+    training.add_argument("--seed", type=int, default=1)
+    training.add_argument(
+        "--resume", action=argparse.BooleanOptionalAction, default=True, help="go on from the checkpoint"
+    )
+    training.add_argument("--threads", type=int, default=0, help="threads of this process; 0: its share of the cores")
+    training.add_argument("--record-keys", action="store_true", help="keep the keys that each rank read")
+    return parser.parse_args()
+
+
+def main(args: argparse.Namespace) -> None:
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    import keras
+    import tensorflow as tf
+
+    import tfcass
+    from tfcass import training
+
+    began_s = time.perf_counter()
+    shard = tfcass.Shard.from_horovod()
+    use_threads(args.threads or max(1, (os.cpu_count() or 1) // int(os.environ.get("HOROVOD_LOCAL_SIZE", 1))))
+    keras.utils.set_random_seed(args.seed)
+    splits = tfcass.Splits.load(args.splits)
+    check_labels(splits, args.classes)
+    (args.out / "ranks").mkdir(parents=True, exist_ok=True)
+    cluster = connect_settings(args)
+    fetch = tfcass.fetch(f"{args.keyspace}.{args.table}", cluster=cluster)
+    decode = decoder(first_image(fetch, splits.keys(args.train)[:1]), args.image_size)
+
+    model = make_model(args.image_size, len(args.classes))
+    optimizer = training.distributed_optimizer(keras.optimizers.Adam(args.learning_rate), scale_learning_rate=True)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(optimizer, loss, metrics=["accuracy"], jit_compile=False)
+
+    plan = f"{splits.digest} train={args.train} seed={args.seed}"
+    checkpoint = training.Checkpoint(args.out / "checkpoint.npz", plan=plan)
+    first = checkpoint.restore(model) if args.resume else 0
+    log = training.TrainingLog(args.out / "history.json", rows_per_epoch=shard.size * shard.rows(splits, args.train))
+    log.keep_until(first)
+
+    journal = training.KeyJournal()
+    keys = training.epochs_of_keys(
+        splits,
+        args.train,
+        shard,
+        batch_size=args.batch,
+        epochs=max(first, args.epochs),
+        seed=args.seed,
+        first_epoch=first,
+    )
+    train = keys.apply(fetch).apply(journal.watch("patch_id")).map(decode, tf.data.AUTOTUNE).prefetch(2)
+    # Uneven: validation needs no equal steps, so each row is counted once.
+    val_keys = shard.keys(splits, args.val, epoch=0, seed=args.seed, remainder="uneven")
+    val = (
+        tf.data.Dataset.from_tensor_slices(val_keys)
+        .batch(args.batch)
+        .apply(fetch)
+        .map(decode, tf.data.AUTOTUNE)
+        .prefetch(2)
+    )
+    steps = shard.steps(splits, args.train, batch_size=args.batch)
+
+    if shard.rank == 0 and first:
+        print(f"going on after epoch {first} of {args.out}", flush=True)
+    model.fit(
+        train,
+        steps_per_epoch=steps,
+        validation_data=val,
+        epochs=args.epochs,
+        initial_epoch=first,
+        shuffle=False,  # The keys are shuffled, over all ranks.
+        verbose=2 if shard.rank == 0 else 0,
+        callbacks=[
+            training.BroadcastInitialState(plan=plan),
+            training.AverageStatistics(),
+            training.AverageMetrics(train_rows=shard.rows(splits, args.train), val_rows=len(val_keys)),
+            log,
+            checkpoint,
+        ],
+    )
+    found = training.confusion(model, val, classes=len(args.classes))
+
+    write_rank(args, shard, journal, steps, first)
+    if shard.rank == 0:
+        model.save(args.out / "model.keras")
+        confusion = {"matrix": found.matrix.tolist(), "accuracy": found.accuracy, "majority": found.majority}
+        write_json(args.out / "confusion.json", {"split": args.val, "classes": args.classes, **confusion})
+        ran = [entry for entry in log.epochs if entry["epoch"] > first]
+        summary = {
+            "ranks": shard.size,
+            "train_rows": shard.size * shard.rows(splits, args.train),
+            "val_rows": found.rows,
+            "epochs": args.epochs,
+            "first_epoch": first + 1,
+            "steps_per_epoch": steps,
+            "batch": args.batch,
+            "image_size": args.image_size,
+            "seconds": round(time.perf_counter() - began_s, 1),
+            "rows_per_s": round(sum(entry["rows_per_s"] for entry in ran) / len(ran), 1) if ran else None,
+            "splits": splits.digest,
+        }
+        write_json(args.out / "summary.json", summary)
+        beaten = f"always the most frequent class: {found.majority:.1%}"
+        print(f"{args.val}: accuracy {found.accuracy:.1%} over {found.rows} patches ({beaten})")
+
+
+def use_threads(threads: int) -> None:
+    import tensorflow as tf
+
+    tf.config.threading.set_intra_op_parallelism_threads(threads)
+    tf.config.threading.set_inter_op_parallelism_threads(max(2, threads))
+
+
+def connect_settings(args: argparse.Namespace):
+    import tfcass
+
+    auth = tfcass.PasswordAuth(args.username, password_env=args.password_env) if args.username else None
+    tls = tfcass.Tls(ca=args.ca) if args.ca else None
+    return tfcass.Cluster(args.contact_points.split(","), port=args.port, local_dc=args.local_dc, auth=auth, tls=tls)
+
+
+def check_labels(splits, classes: list[str]) -> None:
+    import tfcass
+
+    outside = [label for label in splits.classes if label not in range(len(classes))]
+    if outside:
+        raise tfcass.SplitError(
+            f"label {outside[0]!r} is not in [0, {len(classes)}): name all labels, as --classes normal tumor"
+        )
+
+
+def first_image(fetch, keys) -> bytes:
+    """One image, so that a wrong table or format is told before training."""
+    import tensorflow as tf
+
+    row = next(iter(tf.data.Dataset.from_tensor_slices(keys).apply(fetch)))
+    return row["data"].numpy()
+
+
+def decoder(image: bytes, size: int):
+    """row -> (uint8 [b, size, size, 3], int32 [b]), for images like `image`."""
+    import tensorflow as tf
+
+    import tfcass
+
+    def open_image(data: tf.Tensor) -> tf.Tensor:
+        return tf.io.decode_image(data, channels=3, expand_animations=False)
+
+    if tf.io.is_jpeg(image):
+        # A JPEG is decoded at 1/2, 1/4 or 1/8 at a fraction of the cost: as far as it stays as large as asked.
+        shorter = min(tf.io.extract_jpeg_shape(image)[:2].numpy())
+        ratio = next(ratio for ratio in (8, 4, 2, 1) if shorter // ratio >= size or ratio == 1)
+
+        def open_image(data: tf.Tensor) -> tf.Tensor:
+            return tf.io.decode_jpeg(data, channels=3, ratio=ratio)
+
+    try:
+        open_image(tf.constant(image))
+    except tf.errors.InvalidArgumentError as error:
+        raise tfcass.OptionError(
+            f"the images of this table are neither JPEG nor PNG (first bytes: {image[:4]!r})"
+        ) from error
+
+    def one(data: tf.Tensor) -> tf.Tensor:
+        pixels = open_image(data)
+        fits = tf.reduce_all(tf.shape(pixels)[:2] == size)
+        resized = tf.cond(
+            fits, lambda: pixels, lambda: tf.cast(tf.image.resize(pixels, [size, size], "area"), tf.uint8)
+        )
+        return tf.ensure_shape(resized, [size, size, 3])
+
+    return lambda row: (tf.map_fn(one, row["data"], fn_output_signature=tf.uint8), row["label"])
+
+
+def make_model(size: int, classes: int):
+    """Four convolutions and a global mean: 160,000 weights, enough for tissue texture and quick on a CPU.
+
+    Augmentation is part of the model: its random state is in the checkpoint, so a resumed run flips as it would have.
+    """
+    import keras
+
+    x = inputs = keras.layers.Input((size, size, 3), dtype="uint8")
+    x = keras.layers.RandomFlip("horizontal_and_vertical")(x)
+    x = keras.layers.Rescaling(1 / 127.5, offset=-1)(x)
+    for filters in (24, 48, 96, 128):
+        x = keras.layers.Conv2D(filters, 3, strides=2, padding="same", use_bias=False)(x)
+        x = keras.layers.BatchNormalization(momentum=0.9)(x)  # Follows within an epoch of some dozen steps.
+        x = keras.layers.ReLU()(x)
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    x = keras.layers.Dropout(0.2)(x)
+    return keras.Model(inputs, keras.layers.Dense(classes, dtype="float32")(x))
+
+
+def write_rank(args: argparse.Namespace, shard, journal, steps: int, first: int) -> None:
+    import numpy as np
+
+    from tfcass.training.journal import keys_digest
+
+    epochs = []
+    for epoch, keys in enumerate(journal.epochs(steps), start=first + 1):
+        epochs.append({"epoch": epoch, "keys": len(keys), "sha256": keys_digest(keys)})
+        if args.record_keys:
+            np.save(args.out / "ranks" / f"rank{shard.rank}-epoch{epoch}.npy", keys)
+    write_json(
+        args.out / "ranks" / f"rank{shard.rank}.json", {"rank": shard.rank, "size": shard.size, "epochs": epochs}
+    )
+
+
+def write_json(path: Path, value: object) -> None:
+    path.write_text(json.dumps(value, indent=1) + "\n")
+
+
+def run() -> int:
+    """main() with a user's mistakes and a lost cluster told in one line."""
+    from tfcass.errors import TfcassError
+
+    args = parse_args()
+    try:
+        main(args)
+    except (TfcassError, OSError) as error:
+        message = str(error)
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on with the epoch that was not finished", file=sys.stderr)
+        return 130
+    except Exception as error:
+        import tensorflow as tf
+
+        from tfcass.training import plain_message
+
+        if not isinstance(error, tf.errors.OpError):
+            raise
+        message = plain_message(error)
+    else:
+        return 0
+    print(f"error: {message}", file=sys.stderr)
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(run())

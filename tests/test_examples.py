@@ -1,0 +1,151 @@
+"""examples/ on a real server: two Horovod processes learn, read disjoint rows, and go on after Ctrl-C."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+import tfcass
+from tests.support.horovod_processes import ROOT, run_alone, run_on_ranks
+from tests.support.patch_tables import write_patches
+
+TRAIN = ROOT / "examples" / "train_patches.py"
+QUICKSTART = ROOT / "examples" / "quickstart.py"
+EPOCHS = 12
+
+pytestmark = pytest.mark.timeout(180)
+
+
+@pytest.fixture
+def patches(cassandra: tfcass.Cluster, keyspace: str, tmp_path: Path) -> list[object]:
+    """Arguments of the training script for a keyspace with 120 patches and saved splits."""
+    write_patches(cassandra, keyspace)
+    rows = tfcass.read_rows(f"{keyspace}.metadata_by_nat", cluster=cassandra)
+    tfcass.split(rows, ratios={"train": 4, "val": 1}, group_by="patient_id").save(tmp_path / "splits")
+    address = ["--contact-points", cassandra.contact_points[0], "--port", cassandra.port, "--keyspace", keyspace]
+    return [*address, "--splits", tmp_path / "splits", "--out", tmp_path / "out", "--image-size", 32, "--batch", 8]
+
+
+@pytest.mark.horovod
+def test_two_processes_learn_from_disjoint_rows(patches: list[object], tmp_path: Path) -> None:
+    out = tmp_path / "out"
+
+    process = run_on_ranks(TRAIN, [*patches, "--epochs", EPOCHS, "--record-keys"], size=2, timeout_s=120)
+
+    assert process.returncode == 0, process.stdout
+    # It learns: on patients it never saw it beats always giving the same answer.
+    confusion = json.loads((out / "confusion.json").read_text())
+    assert confusion["classes"] == ["normal", "tumor"]
+    assert np.sum(confusion["matrix"]) == 24
+    assert confusion["accuracy"] >= confusion["majority"] + 0.2
+    # The history is over all ranks: the same accuracy as counted from the matrix.
+    epochs = json.loads((out / "history.json").read_text())["epochs"]
+    assert [entry["epoch"] for entry in epochs] == list(range(1, EPOCHS + 1))
+    assert epochs[-1]["val_accuracy"] == pytest.approx(confusion["accuracy"], abs=1e-6)
+    assert epochs[-1]["loss"] < epochs[0]["loss"]
+    assert {"loss", "accuracy", "val_loss", "val_accuracy", "seconds", "rows_per_s"} <= set(epochs[0])
+    # No row is read by both ranks in an epoch, and together they read them all.
+    train = {bytes(key) for key in tfcass.Splits.load(tmp_path / "splits").keys("train")}
+    for epoch in range(1, EPOCHS + 1):
+        read = [{bytes(key) for key in np.load(out / "ranks" / f"rank{rank}-epoch{epoch}.npy")} for rank in (0, 1)]
+        assert not read[0] & read[1]
+        assert read[0] | read[1] == train
+    ranks = [json.loads((out / "ranks" / f"rank{rank}.json").read_text()) for rank in (0, 1)]
+    digests = [epoch["sha256"] for rank in ranks for epoch in rank["epochs"]]
+    assert len(digests) == len(set(digests)) == 2 * EPOCHS
+    # What is left behind is of use: the model answers on images.
+    model = keras.models.load_model(out / "model.keras", compile=False)
+    assert model(np.zeros((3, 32, 32, 3), np.uint8)).shape == (3, 2)
+    summary = json.loads((out / "summary.json").read_text())
+    assert (summary["ranks"], summary["steps_per_epoch"], summary["train_rows"]) == (2, 6, 96)
+
+
+def test_ctrl_c_stops_at_once_and_the_same_command_goes_on(patches: list[object], tmp_path: Path) -> None:
+    history = tmp_path / "out" / "history.json"
+    command = [sys.executable, str(TRAIN), *map(str, patches)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    running = subprocess.Popen(
+        [*command, "--epochs", "500"], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    try:
+        wait_for(lambda: history.exists() and len(epochs_of(history)) >= 2, running)
+        running.send_signal(signal.SIGINT)
+        output, _ = running.communicate(timeout=30)
+    finally:
+        running.kill()
+
+    assert running.returncode == 130, output
+    assert "Traceback" not in output
+    done = len(epochs_of(history))
+    again = run_alone(TRAIN, [*patches, "--epochs", done + 1], timeout_s=90)
+    assert again.returncode == 0, again.stdout
+    assert f"going on after epoch {done}" in again.stdout
+    assert [entry["epoch"] for entry in epochs_of(history)] == list(range(1, done + 2))
+
+    finished = run_alone(
+        TRAIN, [*patches, "--epochs", done + 1], timeout_s=90
+    )  # Nothing left to train: the same result.
+
+    assert finished.returncode == 0, finished.stdout
+    assert len(epochs_of(history)) == done + 1
+
+
+def test_the_quickstart_runs(patches: list[object]) -> None:
+    options = dict(zip(patches[::2], patches[1::2], strict=True))
+
+    process = run_alone(
+        QUICKSTART, [options["--contact-points"], options["--port"], options["--keyspace"]], timeout_s=90
+    )
+
+    assert process.returncode == 0, process.stdout
+    assert "120 of 120 rows taken; 0 groups (patient_id) in several splits" in process.stdout
+    assert "Epoch 3/3" in process.stdout
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (["--splits", "nowhere"], "error: no splits in nowhere: manifest.json is absent"),
+        (["--table", "data_by_uid"], "did you mean"),
+        (["--classes", "normal"], "error: label 1 is not in [0, 1): name all labels"),
+    ],
+)
+def test_a_mistake_is_told_in_one_line(patches: list[object], change: list[str], message: str) -> None:
+    process = run_alone(TRAIN, [*patches, "--epochs", 1, *change], timeout_s=90)
+
+    assert process.returncode == 1
+    assert message in process.stdout
+    assert "Traceback" not in process.stdout
+
+
+def test_a_row_that_was_lost_is_named_in_one_line(
+    patches: list[object], cassandra_session, keyspace: str, tmp_path: Path
+) -> None:
+    lost = uuid.UUID(bytes=tfcass.Splits.load(tmp_path / "splits").keys("train")[5].tobytes())
+    cassandra_session.execute(f"DELETE FROM {keyspace}.data_by_uuid WHERE patch_id = {lost}")
+
+    process = run_alone(TRAIN, [*patches, "--epochs", 1], timeout_s=90)
+
+    assert process.returncode == 1
+    assert f"error: no row {lost} in {keyspace}.data_by_uuid" in process.stdout
+    assert "Traceback" not in process.stdout
+
+
+def epochs_of(history: Path) -> list[dict]:
+    return json.loads(history.read_text())["epochs"]
+
+
+def wait_for(condition, process: subprocess.Popen, timeout_s: float = 90) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() < deadline, "the training did not come to its second epoch"
+        time.sleep(0.05)

@@ -1,0 +1,45 @@
+"""Keras 3 on several processes with Horovod, without horovod.keras, which does not work with Keras 3.
+
+    shard = tfcass.Shard.from_horovod()                          # (0, 1) without Horovod: all of this works then too
+    keys = training.epochs_of_keys(splits, "train", shard, batch_size=64, epochs=9, seed=7)
+    optimizer = training.distributed_optimizer(keras.optimizers.Adam(1e-3))
+    model.compile(optimizer, loss, metrics, jit_compile=False)   # XLA cannot compile Horovod's operations
+    model.fit(keys.apply(tfcass.fetch(...)).map(decode), steps_per_epoch=shard.steps(splits, "train", batch_size=64),
+              epochs=9, shuffle=False, callbacks=[training.BroadcastInitialState(), training.AverageStatistics(),
+                                                  training.AverageMetrics(train_rows=...), training.Checkpoint(...)])
+
+epochs.py      keys of several epochs as one dataset, so that reading ahead crosses from one epoch to the next
+optimizer.py   any Keras optimizer, its gradients averaged over ranks
+callbacks.py   the same state on all ranks at the start and at each epoch's end; metrics over all ranks
+log.py         history.json
+checkpoint.py  one file, written by rank 0; resume at the next epoch
+evaluation.py  confusion matrix over all ranks
+journal.py     which keys the steps were given
+messages.py    errors of a running pipeline in one line
+ranks.py       the few collective operations that these need; does nothing in a process of its own
+
+A whole training script: examples/train_patches.py. Importing this package imports TensorFlow.
+"""
+
+from tfcass.training.callbacks import AverageMetrics, AverageStatistics, BroadcastInitialState
+from tfcass.training.checkpoint import Checkpoint
+from tfcass.training.epochs import epochs_of_keys
+from tfcass.training.evaluation import Confusion, confusion
+from tfcass.training.journal import KeyJournal
+from tfcass.training.log import TrainingLog
+from tfcass.training.messages import plain_message
+from tfcass.training.optimizer import distributed_optimizer
+
+__all__ = [
+    "AverageMetrics",
+    "AverageStatistics",
+    "BroadcastInitialState",
+    "Checkpoint",
+    "Confusion",
+    "KeyJournal",
+    "TrainingLog",
+    "confusion",
+    "distributed_optimizer",
+    "epochs_of_keys",
+    "plain_message",
+]
