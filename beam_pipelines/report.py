@@ -1,0 +1,73 @@
+"""A Summary on a terminal."""
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from beam_pipelines.summary import SlideOutcome, Summary
+
+_LISTED = 20  # Of each kind of remark; the rest is in summary.json.
+
+
+def print_summary(summary: Summary, output: str, console: Console) -> None:
+    """Prints a table of slides, totals, and what went wrong."""
+    console.print(_table(summary))
+    _remarks(
+        console, "Annotations used after repair", [text for text, repaired in summary.annotation_problems if repaired]
+    )
+    _remarks(console, "No slide was found for", list(summary.absent_slides))
+    _remarks(console, "Notes", [f"{slide.slide}: {note}" for slide in summary.slides for note in _notes(slide)])
+    _remarks(console, "Not complete", summary.complaints())
+    for line in _totals(summary):
+        console.print(line, highlight=False, soft_wrap=True)
+    console.print(f"Details in {escape(output)}/summary.json", highlight=False, soft_wrap=True)
+
+
+def _table(summary: Summary) -> Table:
+    table = Table(box=None, pad_edge=False)
+    table.add_column("slide", overflow="fold")
+    table.add_column("outcome", overflow="fold")
+    names = ("planned",) if summary.dry_run else ("planned", "written", "skipped", "failed", "stored")
+    for name in names:
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("rejected", overflow="fold")
+    for slide in summary.slides:
+        rejected = ", ".join(f"{count:,} {reason}" for reason, count in slide.rejected.items() if count)
+        counts = [f"{getattr(slide, name) or 0:,}" for name in names]
+        table.add_row(escape(slide.slide), slide.status, *counts, rejected)
+    return table
+
+
+def _notes(slide: SlideOutcome) -> list[str]:
+    stale = (
+        [f"{slide.stale:,} stored patches are not in this plan (other annotations or settings)"] if slide.stale else []
+    )
+    return [*slide.notes, *stale]
+
+
+def _totals(summary: Summary) -> list[str]:
+    statuses = ", ".join(f"{count} {status}" for status, count in summary.by_status().items() if count)
+    lines = [f"{len(summary.slides)} slides: {statuses}"]
+    if summary.dry_run:
+        lines.append(f"{summary.total('planned'):,} patches planned; dry run, nothing was written but masks")
+        return lines
+    planned, written, skipped, failed, stored = (
+        summary.total(name) for name in ("planned", "written", "skipped", "failed", "stored")
+    )
+    seconds = summary.seconds.get("tile", 0.0)
+    rate = f" in {seconds:.1f} s ({written / seconds:,.0f} a second)" if written and seconds else ""
+    lines.append(
+        f"{planned:,} patches planned = {written:,} written{rate} + {skipped:,} stored before + {failed:,} failed; "
+        f"{stored:,} rows in the database"
+    )
+    return lines
+
+
+def _remarks(console: Console, title: str, texts: list[str]) -> None:
+    if not texts:
+        return
+    console.print(f"{title}:", highlight=False)
+    for text in texts[:_LISTED]:
+        console.print(f"  {escape(text)}", highlight=False, soft_wrap=True)
+    if len(texts) > _LISTED:
+        console.print(f"  and {len(texts) - _LISTED} more", highlight=False)

@@ -1,0 +1,115 @@
+"""What the tables hold of a slide already. Decides what a run may skip, and counts what it left behind."""
+
+import dataclasses
+import uuid
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from cassandra.concurrent import execute_concurrent_with_args
+
+from beam_pipelines.slides.errors import SlideError
+from beam_pipelines.slides.tiles import LABELS, PatchLocation, SlideRef
+from beam_pipelines.statements import prepare
+from beam_pipelines.tiling_run import TilingRun
+from beam_pipelines.token_ranges import read_pages
+from tfcass.schema import describe_table
+
+_PAGE_ROWS = 5000
+_CONCURRENT_READS = 64
+_SIGNATURES = {b"\xff\xd8\xff": "jpeg", b"\x89PNG": "png", b"II*\0": "tiff", b"MM\0*": "tiff"}
+
+# (label, x_l0, y_l0) -> patch_id: the metadata rows of one slide.
+StoredRows = dict[tuple[int, int, int], uuid.UUID]
+
+
+class StoredOtherwise(SlideError):
+    """A slide's patches are stored in another encoding than the run's."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Unstored:
+    """A plan less what is stored.
+
+    Attributes:
+      locations: Patches still to be written, in planned order.
+      skipped: Planned patches that both tables hold.
+      stale: Metadata rows of the slide that the plan does not have: left by other annotations or other settings.
+    """
+
+    locations: tuple[PatchLocation, ...]
+    skipped: int
+    stale: int
+
+
+class StoredPatches:
+    """Looks at both tables. Borrows the session; may be shared by threads.
+
+    Args:
+      session: A cassandra-driver Session.
+      run: Cluster, table names and encoding.
+    Raises:
+      tfcass.SchemaError: A table is absent or has other columns.
+    """
+
+    def __init__(self, session: Any, run: TilingRun) -> None:
+        self._session = session
+        self._encoding = run.encoding
+        self._data_name = run.data_name
+        metadata, data = (describe_table(run.cluster, name).cql_name for name in (run.metadata_name, run.data_name))
+        # As safe as the writes: what LOCAL_QUORUM wrote, LOCAL_QUORUM sees.
+        consistency = run.write.consistency
+        consistency = "LOCAL_QUORUM" if consistency == "EACH_QUORUM" else consistency  # The former is for writes only.
+        self._rows = prepare(
+            session,
+            f"SELECT x, y, patch_id FROM {metadata} WHERE patient_id = ? AND slide_num = ? AND label = ?",
+            consistency=consistency,
+        )
+        self._id = prepare(session, f"SELECT patch_id FROM {data} WHERE patch_id = ?", consistency=consistency)
+        self._data = prepare(session, f"SELECT data FROM {data} WHERE patch_id = ?", consistency=consistency)
+
+    def rows(self, ref: SlideRef) -> StoredRows:
+        """The metadata rows of a slide."""
+        found: StoredRows = {}
+        for label in LABELS.values():
+            statement = self._rows.bind((ref.patient_id, ref.slide_num, label))
+            statement.fetch_size = _PAGE_ROWS
+            for page in read_pages(self._session, statement):
+                found.update(((label, x, y), patch_id) for x, y, patch_id in page)
+        return found
+
+    def unstored(self, ref: SlideRef, locations: Sequence[PatchLocation], *, check_encoding: bool = True) -> Unstored:
+        """Leaves out of a plan what both tables hold.
+
+        Raises:
+          StoredOtherwise: The stored patches have another encoding than the run's.
+        """
+        rows = self.rows(ref)
+        planned = {(location.label, location.x_l0, location.y_l0): location for location in locations}
+        stale = sum(
+            1 for place, patch_id in rows.items() if place not in planned or planned[place].patch_id != patch_id
+        )
+        known = [location.patch_id for place, location in planned.items() if rows.get(place) == location.patch_id]
+        # The data table is asked too: it may be another one than last time, or have lost rows.
+        stored = self._with_data(known)
+        if check_encoding:
+            self._check_encoding(ref, stored)
+        left = tuple(location for location in locations if location.patch_id not in stored)
+        return Unstored(left, len(locations) - len(left), stale)
+
+    def _with_data(self, ids: Iterable[uuid.UUID]) -> set[uuid.UUID]:
+        arguments = [(patch_id,) for patch_id in ids]
+        replies = execute_concurrent_with_args(self._session, self._id, arguments, concurrency=_CONCURRENT_READS)
+        return {row[0] for _, rows in replies for row in rows}
+
+    def _check_encoding(self, ref: SlideRef, stored: set[uuid.UUID]) -> None:
+        if not stored:
+            return
+        row = self._session.execute(self._data, (min(stored),)).one()
+        head = bytes(row[0][:4]) if row is not None and row[0] else b""
+        found = next((name for signature, name in _SIGNATURES.items() if head.startswith(signature)), None)
+        if found is not None and found != self._encoding:
+            raise StoredOtherwise(
+                ref.path,
+                f"its patches are stored as {found} in {self._data_name}, and {self._encoding} was asked; "
+                f"give each encoding a --data-table of its own, or pass --overwrite",
+            )

@@ -1,0 +1,195 @@
+"""What a run did, slide by slide: counts that add up, and everything that went wrong. No Beam.
+
+Summary        the run             start here
+SlideOutcome   one slide
+SlideStatus    how a slide can end
+summarise      records of the pipeline + rows counted in the database -> Summary
+"""
+
+import collections
+import dataclasses
+import enum
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from beam_pipelines.slide_list import SlideList
+
+# Stages at which a slide as a whole can fail; at any other, a patch failed.
+PLAN, COMPARE = "plan", "compare with stored"
+
+
+class SlideStatus(str, enum.Enum):
+    """How a slide ended; the values are shown."""
+
+    TILED = "tiled"
+    NOT_ANNOTATED = "without annotations"
+    NO_TISSUE = "without tissue"
+    NOTHING_KEPT = "no patch qualifies"
+    UNREADABLE = "unreadable"
+    STORED_OTHERWISE = "stored in another encoding"
+
+
+@dataclasses.dataclass(frozen=True)
+class SlideOutcome:
+    """One slide.
+
+    Attributes:
+      slide, patient_id, slide_num: File name; from the slide table or the name.
+      status: A SlideStatus.
+      error: Why none of it was tiled, else "".
+      planned: Patches that qualify; all of them are written, skipped or failed.
+      written: Patches whose rows this run wrote to both tables.
+      skipped: Patches that both tables held before.
+      failed: Patches with a dead letter.
+      stored: Metadata rows counted in the database afterwards; None in a dry run.
+      stale: Among them, rows from earlier runs that the plan does not have.
+      rejected: Reason -> grid positions left out. With `planned`, they make up the whole grid.
+      notes: What a user may want to know.
+    """
+
+    slide: str
+    patient_id: str
+    slide_num: int
+    status: str
+    error: str = ""
+    planned: int = 0
+    written: int = 0
+    skipped: int = 0
+    failed: int = 0
+    stored: int | None = None
+    stale: int = 0
+    rejected: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def lost(self) -> int:
+        """Patches that are neither written, skipped nor failed, or not in the database although they should be."""
+        if self.stored is None:
+            return 0
+        unaccounted = abs(self.planned - self.written - self.skipped - self.failed)
+        # Stale rows may have been overwritten by this run, so that they make no lower bound.
+        return unaccounted or max(0, self.written + self.skipped - self.stored)
+
+
+@dataclasses.dataclass(frozen=True)
+class Summary:
+    """A run.
+
+    Attributes:
+      slides: Every slide of the run, by file name.
+      annotation_problems: Text of each, and whether the region was repaired and used.
+      absent_slides: Named by annotations or the slide table, matched by no pattern.
+      dead_letters: Each slide or patch that failed: slide, stage, error and what identifies it.
+      seconds: Stage -> time it took.
+      counters: Beam's metrics: name -> sum, or name -> {"mean", "max"} for distributions.
+      dry_run: Nothing was read from or written to the database.
+    """
+
+    slides: tuple[SlideOutcome, ...]
+    annotation_problems: tuple[tuple[str, bool], ...]
+    absent_slides: tuple[str, ...]
+    dead_letters: tuple[Mapping[str, Any], ...]
+    seconds: Mapping[str, float]
+    counters: Mapping[str, Any]
+    dry_run: bool
+
+    def total(self, name: str) -> int:
+        """Sum of a field over the slides, as in total("written")."""
+        return sum(getattr(slide, name) or 0 for slide in self.slides)
+
+    def by_status(self) -> dict[str, int]:
+        """Number of slides of each status."""
+        counts = collections.Counter(slide.status for slide in self.slides)
+        return {status.value: counts[status.value] for status in SlideStatus}
+
+    def complaints(self) -> list[str]:
+        """What keeps the run from being complete, a sentence each; empty when it is."""
+        found = []
+        found += [f"slide {slide.slide} failed: {slide.error}" for slide in self.slides if slide.error]
+        found += [f"{s.slide}: {s.failed:,} of {s.planned:,} patches failed" for s in self.slides if s.failed]
+        found += [f"{s.slide}: {s.lost:,} patches are unaccounted for; run it again" for s in self.slides if s.lost]
+        found += [text for text, repaired in self.annotation_problems if not repaired]
+        if not self.total("planned"):
+            found.append("no slide has a patch that qualifies: see the reasons of each slide")
+        return found
+
+    @property
+    def exit_code(self) -> int:
+        """0 when complete, 3 when something failed."""
+        return 3 if self.complaints() else 0
+
+    def as_dict(self) -> dict[str, Any]:
+        """The content of summary.json."""
+        totals = ("planned", "written", "skipped", "failed", "stored", "stale")
+        return {
+            "complete": self.exit_code == 0,
+            "dry_run": self.dry_run,
+            "slides_by_status": self.by_status(),
+            "patches": {name: self.total(name) for name in totals},
+            "complaints": self.complaints(),
+            "slides": [dataclasses.asdict(slide) for slide in self.slides],
+            "annotation_problems": [
+                {"problem": text, "repaired": repaired} for text, repaired in self.annotation_problems
+            ],
+            "absent_slides": list(self.absent_slides),
+            "dead_letters": len(self.dead_letters),
+            "seconds": {stage: round(seconds, 3) for stage, seconds in self.seconds.items()},
+            "counters": dict(self.counters),
+        }
+
+
+def summarise(
+    slides: SlideList,
+    records: Iterable[Sequence[Any]],
+    stored: Mapping[str, int] | None,
+    *,
+    seconds: Mapping[str, float],
+    counters: Mapping[str, Any],
+) -> Summary:
+    """Adds up what the pipeline told of each slide. A slide of which it told nothing is unreadable, and never left out.
+
+    Args:
+      slides: The input.
+      records: See tiling_pipeline.Record.
+      stored: Slide -> metadata rows counted after the run; None in a dry run.
+      seconds, counters: As in Summary.
+    """
+    plans: dict[str, Mapping[str, Any]] = {}
+    written: collections.Counter[str] = collections.Counter()
+    failed: collections.Counter[str] = collections.Counter()
+    errors: dict[str, tuple[SlideStatus, str]] = {}
+    dead = []
+    for kind, content in records:
+        if kind == "plan":
+            plans[content["slide"]] = content
+        elif kind == "written":
+            slide, count = content
+            written[slide] += count
+        else:
+            dead.append(content)
+            if content["stage"] in (PLAN, COMPARE):
+                status = SlideStatus.UNREADABLE if content["stage"] == PLAN else SlideStatus.STORED_OTHERWISE
+                errors[content["slide"]] = (status, content["error"])
+            else:
+                failed[content["slide"]] += 1
+    outcomes = []
+    for task in slides.tasks:
+        status, error = errors.get(task.name, (SlideStatus.UNREADABLE, "the pipeline told nothing of it"))
+        outcome = SlideOutcome(
+            task.name,
+            task.ref.patient_id,
+            task.ref.slide_num,
+            status=status.value,
+            error=error,
+            stored=None if stored is None else stored[task.name],
+            notes=task.notes,
+        )
+        if plan := plans.get(task.name):
+            fields = {name: value for name, value in plan.items() if name != "slide"}
+            fields |= {"notes": tuple(plan["notes"]), "written": written[task.name], "failed": failed[task.name]}
+            outcome = dataclasses.replace(outcome, error="", **fields)
+        outcomes.append(outcome)
+    problems = tuple((str(problem), problem.repaired) for problem in slides.problems)
+    return Summary(
+        tuple(outcomes), problems, slides.absent_slides, tuple(dead), seconds, counters, dry_run=stored is None
+    )
