@@ -7,8 +7,10 @@ _INSTALL = {
     "apache_beam": "'tfcass[beam]'",
     "acsylla": "'tfcass[driver]'",
     "cassandra": "'tfcass[driver]'",
+    "cryptography": "'tfcass[devcluster]'",
     "horovod": "'tfcass[horovod]'",
     "openslide": "'tfcass[slides]'",
+    "psutil": "'tfcass[devcluster]'",
     "tensorflow": "tensorflow-cpu",
 }
 
