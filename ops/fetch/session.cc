@@ -1,0 +1,154 @@
+#include "ops/fetch/session.h"
+
+#include <unistd.h>
+
+#include <utility>
+
+#include "ops/driver/log.h"
+#include "ops/fetch/driver_cluster.h"
+#include "ops/fetch/driver_errors.h"
+#include "ops/fetch/retired_sessions.h"
+#include "ops/fetch/strings.h"
+
+namespace tfcass {
+namespace {
+
+uint64_t Microseconds(double seconds) { return static_cast<uint64_t>(seconds * 1e6); }
+
+// The setting that most likely explains why a session could not be opened.
+std::string HintFor(StatusCode code, CassError error, const ClusterConfig& config) {
+  switch (error) {
+    case CASS_ERROR_SERVER_BAD_CREDENTIALS:
+      if (config.username.empty()) return "the server wants a password: give Cluster(auth=PasswordAuth(...))";
+      return StrCat("check the user name '", config.username, "' and the password it is given with");
+    case CASS_ERROR_SSL_IDENTITY_MISMATCH:
+      return "the server's certificate does not name the contact point: connect by a name or address that it lists";
+    case CASS_ERROR_SSL_INVALID_PEER_CERT:
+    case CASS_ERROR_SSL_NO_PEER_CERT:
+      if (config.tls_ca.empty()) return "give the authority that signed the server's certificate: Tls(ca=...)";
+      return StrCat("check that Tls(ca=...) is the authority that signed the server's certificate; it is '",
+                    config.tls_ca, "'");
+    case CASS_ERROR_SSL_PROTOCOL_ERROR:
+    case CASS_ERROR_SSL_CLOSED:
+      return "check that this port of the server speaks TLS, and whether it wants a client certificate";
+    default:
+      break;
+  }
+  if (code != StatusCode::kUnavailable && code != StatusCode::kDeadlineExceeded) return "";
+  std::string hint = "check that the nodes are up and reachable at this address and port";
+  if (!config.local_dc.empty()) hint += StrCat(", and that a datacenter is called '", config.local_dc, "' (local_dc)");
+  if (!config.tls) hint += ", and whether the server wants TLS";
+  return hint;
+}
+
+// What the driver logged and its message does not say already.
+std::string News(const std::string& message, LogCapture* log) {
+  const std::string core = message.substr(0, message.rfind(" ["));  // Without the error's name.
+  std::string news;
+  for (const std::string& line : log->Take()) {
+    if (line.find(core) == std::string::npos && news.find(line) == std::string::npos) news += " (" + line + ")";
+  }
+  return news;
+}
+
+Status ConnectFailed(const ClusterConfig& config, CassError error, const std::string& message, LogCapture* log) {
+  const StatusCode code = CodeOf(error);
+  const std::string hint = HintFor(code, error, config);
+  return {code, StrCat("cannot connect to Cassandra at ", config.Describe(), ": ", message, News(message, log),
+                       hint.empty() ? "" : "; ", hint)};
+}
+
+}  // namespace
+
+Status Session::Connect(std::shared_ptr<const DriverApi> api, const ClusterConfig& config, int64_t io_threads,
+                        std::shared_ptr<Session>* session) {
+  LogCapture log;
+  const DriverApi& table = *api;
+  ClusterPtr cluster = Own(table, table.cass_cluster_new());
+  const Status configured = ConfigureCluster(table, config, io_threads, cluster.get());
+  if (!configured.ok()) {
+    log.Take();  // It says the same as the status, with less.
+    return configured;
+  }
+  CassSession* raw = table.cass_session_new();
+  FuturePtr connecting = Own(table, table.cass_session_connect(raw, cluster.get()));
+  if (!table.cass_future_wait_timed(connecting.get(), Microseconds(config.connect_timeout_s))) {
+    RetireSession(std::move(api), raw, std::move(connecting));
+    return ConnectFailed(config, CASS_ERROR_LIB_UNABLE_TO_CONNECT,
+                         StrCat("no answer in ", config.connect_timeout_s, " s (connect_timeout_s)"), &log);
+  }
+  const CassError error = table.cass_future_error_code(connecting.get());
+  if (error != CASS_OK) {
+    Status failed = ConnectFailed(config, error, DriverMessage(table, connecting.get()), &log);
+    RetireSession(std::move(api), raw, nullptr);
+    return failed;
+  }
+  session->reset(new Session(std::move(api), raw, config));
+  return OkStatus();
+}
+
+Session::Session(std::shared_ptr<const DriverApi> api, CassSession* session, const ClusterConfig& config)
+    : api_(std::move(api)),
+      session_(session),
+      description_(config.Describe()),
+      prepare_timeout_s_(config.connect_timeout_s),
+      process_(getpid()) {}
+
+Session::~Session() {
+  if (getpid() == process_) {
+    prepared_.clear();
+    RetireSession(api_, session_, nullptr);
+    return;
+  }
+  // In a forked child: neither the session nor its statements may be touched, so both are leaked. Without the lock,
+  // which a thread of the parent may have held at the fork.
+  new decltype(prepared_)(std::move(prepared_));
+}
+
+Status Session::CheckProcess() const {
+  if (getpid() == process_) return OkStatus();
+  return FailedPrecondition(StrCat("the connection to Cassandra at ", description_, " belongs to process ", process_,
+                                   ", which this one was forked from; make the dataset in the process that reads it"));
+}
+
+Status Session::Prepare(const QuerySpec& query, std::shared_ptr<const CassPrepared>* prepared) {
+  TFCASS_RETURN_IF_ERROR(CheckProcess());
+  TFCASS_RETURN_IF_ERROR(query.Validate());
+  const std::string cql = query.Cql();
+  {
+    MutexLock lock(&mu_);
+    auto found = prepared_.find(cql);
+    if (found != prepared_.end()) {
+      *prepared = found->second;
+      return OkStatus();
+    }
+  }
+  // Two threads may prepare the same text at once: the server gives both the same statement.
+  FuturePtr preparing = Own(*api_, api_->cass_session_prepare_n(session_, cql.data(), cql.size()));
+  if (!api_->cass_future_wait_timed(preparing.get(), Microseconds(prepare_timeout_s_))) {
+    return DeadlineExceeded(StrCat("cannot prepare the reads of ", query.table, ": Cassandra at ", description_,
+                                   " gave no answer in ", prepare_timeout_s_, " s (connect_timeout_s)"));
+  }
+  const CassError error = api_->cass_future_error_code(preparing.get());
+  if (error != CASS_OK) {
+    return {CodeOf(error), StrCat("cannot prepare the reads of ", query.table, " at ", description_, ": ",
+                                  DriverMessage(*api_, preparing.get()), " (", cql, "); check the names, and that ",
+                                  query.key_column, " is the whole primary key")};
+  }
+  PreparedPtr fresh = Own(*api_, api_->cass_future_get_prepared(preparing.get()));
+  const CassValueType key_type = api_->cass_data_type_type(api_->cass_prepared_parameter_data_type(fresh.get(), 0));
+  if (!Accepts(CellType::kUuid, key_type)) {
+    return FailedPrecondition(StrCat("key column ", query.key_column, " of ", query.table, " is ", CqlName(key_type),
+                                     ", not ", CqlTypesOf(CellType::kUuid),
+                                     "; name a table whose primary key is a uuid"));
+  }
+  MutexLock lock(&mu_);
+  *prepared = prepared_.emplace(cql, std::move(fresh)).first->second;
+  return OkStatus();
+}
+
+FuturePtr Session::Execute(const CassStatement* statement) {
+  return Own(*api_, api_->cass_session_execute(session_, statement));
+}
+
+}  // namespace tfcass

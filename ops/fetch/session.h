@@ -1,0 +1,64 @@
+// Session: an open connection to a cluster, shared by the fetchers that read from it.
+//
+// Threads  Every member may be called from any thread. Prepare() and Connect() block; Execute() does not.
+// Owns     The driver's session and its prepared statements. Destruction does not wait for open requests: the driver
+//          session is retired (retired_sessions.h) and their replies still arrive, at whoever holds their callback.
+//          Never destroy a Session inside a driver callback: nothing that a callback owns may hold one.
+// Fork     A session works in the process that made it. In a child, calls fail and destruction leaves it alone.
+#ifndef TFCASS_OPS_FETCH_SESSION_H_
+#define TFCASS_OPS_FETCH_SESSION_H_
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "ops/driver/handles.h"
+#include "ops/fetch/cluster_config.h"
+#include "ops/fetch/mutex.h"
+#include "ops/fetch/query.h"
+#include "ops/fetch/status.h"
+
+namespace tfcass {
+
+class Session {
+ public:
+  // Connects, for about connect_timeout_s at most. Unavailable: nobody answered. Unauthenticated: password or
+  // certificate refused. InvalidArgument: a file or setting is unusable. Messages name contact points and the setting.
+  static Status Connect(std::shared_ptr<const DriverApi> api, const ClusterConfig& config, int64_t io_threads,
+                        std::shared_ptr<Session>* session);
+  ~Session();
+
+  Session(const Session&) = delete;
+  Session& operator=(const Session&) = delete;
+
+  // The query's statement, prepared once per session. Lives as long as the session or the longest holder.
+  Status Prepare(const QuerySpec& query, std::shared_ptr<const CassPrepared>* prepared);
+
+  // Sends. The future is the caller's; errors come through it.
+  FuturePtr Execute(const CassStatement* statement);
+
+  // FailedPrecondition in a process that was forked from the session's.
+  Status CheckProcess() const;
+
+  const DriverApi& api() const { return *api_; }
+  const std::string& description() const { return description_; }  // Contact points and port, for messages.
+
+ private:
+  Session(std::shared_ptr<const DriverApi> api, CassSession* session, const ClusterConfig& config);
+
+  const std::shared_ptr<const DriverApi> api_;
+  CassSession* const session_;  // Freed by RetireSession.
+  const std::string description_;
+  const double prepare_timeout_s_;
+  const pid_t process_;
+
+  Mutex mu_;  // Not held while calling into the driver.
+  std::map<std::string, std::shared_ptr<const CassPrepared>> prepared_ TFCASS_GUARDED_BY(mu_);  // By CQL.
+};
+
+}  // namespace tfcass
+
+#endif  // TFCASS_OPS_FETCH_SESSION_H_

@@ -1,0 +1,106 @@
+#include "ops/fetch/session_pool.h"
+
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <thread>
+#include <vector>
+
+#include "ops/fetch/retired_sessions.h"
+#include "ops/testing/fake_driver.h"
+
+namespace tfcass {
+namespace {
+
+ClusterConfig Config(const std::string& host) {
+  ClusterConfig config;
+  config.contact_points = {host};
+  return config;
+}
+
+class SessionPoolTest : public testing::Test {
+ protected:
+  std::shared_ptr<Session> Get(const std::string& host, int64_t io_threads = 1) {
+    std::shared_ptr<Session> session;
+    EXPECT_TRUE(pool_.Get(Config(host), io_threads, &session).ok());
+    return session;
+  }
+
+  FakeDriver driver_;
+  SessionPool pool_{[this](const std::string&) { return LoadedDriver{driver_.api(), ""}; }};
+};
+
+TEST_F(SessionPoolTest, EqualConfigsShareASession) {
+  const auto first = Get("a");
+  EXPECT_EQ(first, Get("a"));
+  EXPECT_NE(first, Get("b"));
+  EXPECT_NE(first, Get("a", /*io_threads=*/2));
+  EXPECT_EQ(driver_.connect_calls, 3);
+}
+
+TEST_F(SessionPoolTest, ASessionIsClosedAfterItsLastUse) {
+  auto first = Get("a");
+  auto second = Get("a");
+  first.reset();
+  EXPECT_EQ(driver_.close_calls, 0);
+  second.reset();
+  EXPECT_EQ(driver_.close_calls, 1);
+  EXPECT_EQ(driver_.sessions, 0);
+  Get("a");
+  EXPECT_EQ(driver_.connect_calls, 2);
+}
+
+TEST_F(SessionPoolTest, ClosingDoesNotBlockAndIsFinishedLater) {
+  driver_.closes = false;
+  Get("a").reset();
+  EXPECT_EQ(driver_.sessions, 1);
+  EXPECT_EQ(FreeClosedSessions(), 1u);
+  driver_.closes = true;
+  const auto other = Get("b");  // Any use of the pool clears up.
+  EXPECT_EQ(driver_.sessions, 1);
+  EXPECT_EQ(FreeClosedSessions(), 0u);
+}
+
+TEST_F(SessionPoolTest, AFailureIsNotRemembered) {
+  driver_.connect_answer = FakeAnswer::Error(CASS_ERROR_LIB_NO_HOSTS_AVAILABLE, "down");
+  std::shared_ptr<Session> session;
+  EXPECT_EQ(pool_.Get(Config("a"), 1, &session).code(), StatusCode::kUnavailable);
+  EXPECT_EQ(session, nullptr);
+  driver_.connect_answer = {};
+  EXPECT_NE(Get("a"), nullptr);
+}
+
+TEST_F(SessionPoolTest, StressTestConcurrentUsersConnectOnce) {
+  std::vector<std::shared_ptr<Session>> sessions(8);
+  std::vector<std::thread> threads;
+  for (auto& session : sessions) threads.emplace_back([&] { session = Get("a"); });
+  for (std::thread& thread : threads) thread.join();
+  for (const auto& session : sessions) EXPECT_EQ(session, sessions[0]);
+  EXPECT_EQ(driver_.connect_calls, 1);
+}
+
+TEST_F(SessionPoolTest, AForkedChildOpensItsOwn) {
+  const auto parents = Get("a");
+  const pid_t child = fork();
+  if (child == 0) {
+    const auto own = Get("a");
+    _exit(own != parents && own->CheckProcess().ok() && driver_.connect_calls == 2 ? 0 : 1);
+  }
+  int status = 0;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  EXPECT_EQ(status, 0);
+}
+
+TEST(SessionPoolWithoutDriverTest, ReportsTheLoadersError) {
+  SessionPool pool([](const std::string& path) { return LoadedDriver{nullptr, "no driver at " + path}; });
+  ClusterConfig config = Config("a");
+  config.driver_path = "/nowhere.so";
+  std::shared_ptr<Session> session;
+  const Status status = pool.Get(config, 1, &session);
+  EXPECT_EQ(status.code(), StatusCode::kFailedPrecondition);
+  EXPECT_EQ(status.message(), "no driver at /nowhere.so");
+}
+
+}  // namespace
+}  // namespace tfcass

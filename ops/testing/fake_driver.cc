@@ -1,0 +1,369 @@
+#include "ops/testing/fake_driver.h"
+
+#include <cstdlib>
+#include <cstring>
+#include <utility>
+
+namespace tfcass {
+namespace {
+
+FakeDriver* g_driver = nullptr;  // The C functions that make objects have no other way to it.
+
+}  // namespace
+}  // namespace tfcass
+
+// The driver's opaque types.
+struct CassValue_ {
+  tfcass::FakeCell cell;
+};
+struct CassRow_ {
+  std::vector<CassValue_> values;
+};
+struct CassResult_ {
+  tfcass::FakeDriver* driver;
+  std::vector<CassValueType> types;
+  std::vector<CassRow_> rows;
+};
+struct CassIterator_ {
+  const CassResult_* result;
+  size_t next;
+};
+struct CassDataType_ {
+  CassValueType type;
+};
+struct CassPrepared_ {
+  CassDataType_ key_type;
+};
+struct CassStatement_ {
+  tfcass::FakeRead read;
+};
+struct CassSsl_ {
+  std::string trusted, certificate, private_key;
+  int flags = -1;
+};
+struct CassCluster_ {
+  tfcass::FakeCluster settings;
+};
+struct CassSession_ {
+  tfcass::FakeDriver* driver;
+};
+struct CassFuture_ {
+  tfcass::FakeDriver* driver;
+  std::atomic<int> references{1};
+  bool closing = false;  // Ready as soon as the driver lets sessions close.
+  tfcass::FakeRead read;
+
+  std::mutex mu;
+  bool ready = false;
+  tfcass::FakeAnswer answer;
+  CassFutureCallback callback = nullptr;
+  void* data = nullptr;
+};
+
+namespace tfcass {
+
+struct FakeFunctions {
+  static CassFuture* NewFuture(FakeDriver* driver) {
+    ++driver->live_futures;
+    auto* future = new CassFuture_;
+    future->driver = driver;
+    return future;
+  }
+  static CassFuture* NewFuture(FakeDriver* driver, bool ready, FakeAnswer answer) {
+    CassFuture* future = NewFuture(driver);
+    future->ready = ready;
+    future->answer = std::move(answer);
+    return future;
+  }
+
+  // --- cluster and TLS
+  static CassCluster* cass_cluster_new() { return new CassCluster_; }
+  static void cass_cluster_free(CassCluster* cluster) { delete cluster; }
+  static CassError cass_cluster_set_contact_points(CassCluster* cluster, const char* hosts) {
+    cluster->settings.contact_points = hosts;
+    return CASS_OK;
+  }
+  static CassError cass_cluster_set_port(CassCluster* cluster, int port) {
+    cluster->settings.port = port;
+    return CASS_OK;
+  }
+  static void cass_cluster_set_credentials(CassCluster* cluster, const char* username, const char* password) {
+    cluster->settings.username = username;
+    cluster->settings.password = password;
+  }
+  static void cass_cluster_set_connect_timeout(CassCluster* cluster, unsigned ms) {
+    cluster->settings.connect_timeout_ms = ms;
+  }
+  static void cass_cluster_set_resolve_timeout(CassCluster*, unsigned) {}
+  static CassError cass_cluster_set_num_threads_io(CassCluster* cluster, unsigned threads) {
+    cluster->settings.io_threads = threads;
+    return CASS_OK;
+  }
+  static CassError cass_cluster_set_load_balance_dc_aware(CassCluster* cluster, const char* dc, unsigned, cass_bool_t) {
+    cluster->settings.local_dc = dc;
+    return CASS_OK;
+  }
+  static void cass_cluster_set_token_aware_routing(CassCluster* cluster, cass_bool_t on) {
+    cluster->settings.token_aware = on;
+  }
+  static CassError cass_cluster_set_use_hostname_resolution(CassCluster* cluster, cass_bool_t on) {
+    cluster->settings.host_names = on;
+    return CASS_OK;
+  }
+  static void cass_cluster_set_ssl(CassCluster* cluster, CassSsl* ssl) {
+    cluster->settings.tls = true;
+    cluster->settings.trusted = ssl->trusted;
+    cluster->settings.certificate = ssl->certificate;
+    cluster->settings.private_key = ssl->private_key;
+    cluster->settings.verify_flags = ssl->flags;
+  }
+  static CassSsl* cass_ssl_new() { return new CassSsl_; }
+  static void cass_ssl_free(CassSsl* ssl) { delete ssl; }
+  static CassError TakePem(const char* pem, size_t size, std::string* into, CassError otherwise) {
+    if (g_driver->refuse_pem) return otherwise;
+    into->assign(pem, size);
+    return CASS_OK;
+  }
+  static CassError cass_ssl_add_trusted_cert_n(CassSsl* ssl, const char* pem, size_t size) {
+    return TakePem(pem, size, &ssl->trusted, CASS_ERROR_SSL_INVALID_CERT);
+  }
+  static CassError cass_ssl_set_cert_n(CassSsl* ssl, const char* pem, size_t size) {
+    return TakePem(pem, size, &ssl->certificate, CASS_ERROR_SSL_INVALID_CERT);
+  }
+  static CassError cass_ssl_set_private_key_n(CassSsl* ssl, const char* pem, size_t size, const char*, size_t) {
+    return TakePem(pem, size, &ssl->private_key, CASS_ERROR_SSL_INVALID_PRIVATE_KEY);
+  }
+  static void cass_ssl_set_verify_flags(CassSsl* ssl, int flags) { ssl->flags = flags; }
+
+  // --- session
+  static CassSession* cass_session_new() {
+    ++g_driver->sessions;
+    return new CassSession_{g_driver};
+  }
+  static void cass_session_free(CassSession* session) {
+    --session->driver->sessions;
+    delete session;
+  }
+  static CassFuture* cass_session_connect(CassSession* session, const CassCluster* cluster) {
+    FakeDriver* driver = session->driver;
+    ++driver->connect_calls;
+    std::lock_guard<std::mutex> lock(driver->mu_);
+    driver->last_cluster_ = cluster->settings;
+    return NewFuture(driver, driver->connects, driver->connect_answer);
+  }
+  static CassFuture* cass_session_close(CassSession* session) {
+    ++session->driver->close_calls;
+    CassFuture* future = NewFuture(session->driver);
+    future->closing = true;
+    return future;
+  }
+  static CassFuture* cass_session_prepare_n(CassSession* session, const char* cql, size_t size) {
+    FakeDriver* driver = session->driver;
+    ++driver->prepare_calls;
+    std::lock_guard<std::mutex> lock(driver->mu_);
+    driver->last_cql.assign(cql, size);
+    return NewFuture(driver, driver->prepares, driver->prepare_answer);
+  }
+  static CassFuture* cass_session_execute(CassSession* session, const CassStatement* statement) {
+    FakeDriver* driver = session->driver;
+    ++driver->execute_calls;
+    if (driver->answer_at_once) {
+      if (auto answer = driver->answer_at_once(statement->read)) return NewFuture(driver, true, std::move(*answer));
+    }
+    CassFuture* future = NewFuture(driver);
+    future->read = statement->read;
+    ++future->references;
+    std::lock_guard<std::mutex> lock(driver->mu_);
+    driver->open_.push_back(future);
+    return future;
+  }
+
+  // --- futures
+  static void cass_future_free(CassFuture* future) {
+    if (--future->references > 0) return;
+    --future->driver->live_futures;
+    delete future;
+  }
+  static CassError cass_future_set_callback(CassFuture* future, CassFutureCallback callback, void* data) {
+    {
+      std::lock_guard<std::mutex> lock(future->mu);
+      if (!future->ready) {
+        future->callback = callback;
+        future->data = data;
+        return CASS_OK;
+      }
+    }
+    callback(future, data);
+    return CASS_OK;
+  }
+  static cass_bool_t cass_future_ready(CassFuture* future) {
+    if (future->closing) return future->driver->closes ? cass_true : cass_false;
+    std::lock_guard<std::mutex> lock(future->mu);
+    return future->ready ? cass_true : cass_false;
+  }
+  static cass_bool_t cass_future_wait_timed(CassFuture* future, uint64_t) {
+    return cass_future_ready(future);
+  }  // Time flies.
+  static CassError cass_future_error_code(CassFuture* future) { return future->answer.error; }
+  static void cass_future_error_message(CassFuture* future, const char** message, size_t* size) {
+    *message = future->answer.message.data();
+    *size = future->answer.message.size();
+  }
+  static const CassResult* cass_future_get_result(CassFuture* future) {
+    ++future->driver->live_results;
+    auto* result = new CassResult_{future->driver, future->driver->column_types, {}};
+    for (const auto& cells : future->answer.rows) {
+      CassRow_ row;
+      for (const FakeCell& cell : cells) row.values.push_back({cell});
+      result->rows.push_back(std::move(row));
+    }
+    return result;
+  }
+  static const CassPrepared* cass_future_get_prepared(CassFuture* future) {
+    return new CassPrepared_{{future->driver->key_type}};
+  }
+
+  // --- statements
+  static void cass_prepared_free(const CassPrepared* prepared) { delete prepared; }
+  static CassStatement* cass_prepared_bind(const CassPrepared*) { return new CassStatement_; }
+  static const CassDataType* cass_prepared_parameter_data_type(const CassPrepared* prepared, size_t) {
+    return &prepared->key_type;
+  }
+  static CassValueType cass_data_type_type(const CassDataType* type) { return type->type; }
+  static void cass_statement_free(CassStatement* statement) { delete statement; }
+  static CassError cass_statement_bind_uuid(CassStatement* statement, size_t, CassUuid uuid) {
+    const uint64_t time = uuid.time_and_version;
+    const uint32_t low = static_cast<uint32_t>(time);
+    const auto mid = static_cast<uint16_t>(time >> 32);
+    const auto high = static_cast<uint16_t>(time >> 48);
+    uint8_t* out = statement->read.key.data();
+    for (int shift = 24; shift >= 0; shift -= 8) *out++ = static_cast<uint8_t>(low >> shift);
+    for (int shift = 8; shift >= 0; shift -= 8) *out++ = static_cast<uint8_t>(mid >> shift);
+    for (int shift = 8; shift >= 0; shift -= 8) *out++ = static_cast<uint8_t>(high >> shift);
+    for (int shift = 56; shift >= 0; shift -= 8) *out++ = static_cast<uint8_t>(uuid.clock_seq_and_node >> shift);
+    return CASS_OK;
+  }
+  static CassError cass_statement_set_consistency(CassStatement* statement, CassConsistency consistency) {
+    statement->read.consistency = consistency;
+    return CASS_OK;
+  }
+  static CassError cass_statement_set_request_timeout(CassStatement* statement, uint64_t ms) {
+    statement->read.timeout_ms = ms;
+    return CASS_OK;
+  }
+  static CassError cass_statement_set_is_idempotent(CassStatement* statement, cass_bool_t idempotent) {
+    statement->read.idempotent = idempotent == cass_true;
+    return CASS_OK;
+  }
+
+  // --- results
+  static void cass_result_free(const CassResult* result) {
+    --result->driver->live_results;
+    delete result;
+  }
+  static size_t cass_result_column_count(const CassResult* result) { return result->types.size(); }
+  static CassValueType cass_result_column_type(const CassResult* result, size_t column) {
+    return result->types[column];
+  }
+  static CassIterator* cass_iterator_from_result(const CassResult* result) { return new CassIterator_{result, 0}; }
+  static void cass_iterator_free(CassIterator* iterator) { delete iterator; }
+  static cass_bool_t cass_iterator_next(CassIterator* iterator) {
+    return iterator->next++ < iterator->result->rows.size() ? cass_true : cass_false;
+  }
+  static const CassRow* cass_iterator_get_row(const CassIterator* iterator) {
+    return &iterator->result->rows[iterator->next - 1];
+  }
+  static const CassValue* cass_row_get_column(const CassRow* row, size_t column) { return &row->values[column]; }
+  static cass_bool_t cass_value_is_null(const CassValue* value) { return value->cell ? cass_false : cass_true; }
+  static CassError cass_value_get_bytes(const CassValue* value, const uint8_t** bytes, size_t* size) {
+    *bytes = reinterpret_cast<const uint8_t*>(value->cell->data());
+    *size = value->cell->size();
+    return CASS_OK;
+  }
+
+  static const char* cass_error_desc(CassError error) { return error == CASS_OK ? "no error" : "an error"; }
+  static void cass_log_set_level(CassLogLevel) {}
+  static void cass_log_set_callback(CassLogCallback, void*) {}
+};
+
+std::string BigEndianInt(int32_t value) {
+  std::string bytes;
+  for (int shift = 24; shift >= 0; shift -= 8) bytes += static_cast<char>(static_cast<uint32_t>(value) >> shift);
+  return bytes;
+}
+
+FakeAnswer FakeAnswer::Row(const Key& key, int32_t label, std::string data) {
+  FakeAnswer answer;
+  answer.rows = {{std::string(key.begin(), key.end()), BigEndianInt(label), std::move(data)}};
+  return answer;
+}
+
+FakeDriver::FakeDriver() : api_(std::make_shared<DriverApi>()) {
+  if (g_driver != nullptr) std::abort();
+  g_driver = this;
+#define TFCASS_FILL(result, name, parameters) api_->name = &FakeFunctions::name;
+  TFCASS_DRIVER_FUNCTIONS(TFCASS_FILL)
+#undef TFCASS_FILL
+  api_->path = "fake";
+}
+
+FakeDriver::~FakeDriver() {
+  while (AnswerOldest(
+      [](const FakeRead&) { return FakeAnswer::Error(CASS_ERROR_LIB_REQUEST_TIMED_OUT, "the fake is gone"); })) {
+  }
+  g_driver = nullptr;
+}
+
+void FakeDriver::Resolve(CassFuture_* future, FakeAnswer answer) {
+  CassFutureCallback callback;
+  {
+    std::lock_guard<std::mutex> lock(future->mu);
+    future->answer = std::move(answer);
+    future->ready = true;
+    callback = future->callback;
+  }
+  if (callback != nullptr) callback(future, future->data);
+  FakeFunctions::cass_future_free(future);  // The driver's own reference.
+}
+
+bool FakeDriver::Answer(const Key& key, FakeAnswer answer) {
+  CassFuture_* found = nullptr;
+  {
+    std::lock_guard<std::mutex> lock(mu_);
+    for (auto it = open_.begin(); it != open_.end() && found == nullptr; ++it) {
+      if ((*it)->read.key != key) continue;
+      found = *it;
+      open_.erase(it);
+      break;
+    }
+  }
+  if (found == nullptr) return false;
+  Resolve(found, std::move(answer));
+  return true;
+}
+
+bool FakeDriver::AnswerOldest(const std::function<FakeAnswer(const FakeRead&)>& answer) {
+  CassFuture_* found = nullptr;
+  {
+    std::lock_guard<std::mutex> lock(mu_);
+    if (open_.empty()) return false;
+    found = open_.front();
+    open_.pop_front();
+  }
+  Resolve(found, answer(found->read));
+  return true;
+}
+
+std::vector<FakeRead> FakeDriver::OpenReads() const {
+  std::lock_guard<std::mutex> lock(mu_);
+  std::vector<FakeRead> reads;
+  for (const CassFuture_* future : open_) reads.push_back(future->read);
+  return reads;
+}
+
+FakeCluster FakeDriver::last_cluster() const {
+  std::lock_guard<std::mutex> lock(mu_);
+  return last_cluster_;
+}
+
+}  // namespace tfcass

@@ -1,0 +1,98 @@
+// FetcherFixture: a RowFetcher on a FakeDriver and a ManualClock.
+#ifndef TFCASS_OPS_TESTING_FETCHER_FIXTURE_H_
+#define TFCASS_OPS_TESTING_FETCHER_FIXTURE_H_
+
+#include <gtest/gtest.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "ops/fetch/row_fetcher.h"
+#include "ops/testing/fake_driver.h"
+#include "ops/testing/manual_clock.h"
+
+namespace tfcass {
+
+// A key whose text ends in `id`.
+inline Key KeyOf(uint32_t id) {
+  Key key{};
+  for (int i = 0; i < 4; ++i) key[15 - i] = static_cast<uint8_t>(id >> (8 * i));
+  return key;
+}
+
+inline uint32_t IdOf(const Key& key) {
+  return static_cast<uint32_t>(key[12]) << 24 | static_cast<uint32_t>(key[13]) << 16 |
+         static_cast<uint32_t>(key[14]) << 8 | key[15];
+}
+
+inline std::vector<Key> KeysOf(const std::vector<uint32_t>& ids) {
+  std::vector<Key> keys;
+  for (const uint32_t id : ids) keys.push_back(KeyOf(id));
+  return keys;
+}
+
+// The row that the fake table holds for a key: its id as label, "data <id>" as data.
+inline FakeAnswer RowOf(const Key& key) {
+  return FakeAnswer::Row(key, static_cast<int32_t>(IdOf(key)), "data " + std::to_string(IdOf(key)));
+}
+
+class FetcherFixture : public testing::Test {
+ protected:
+  void Start(const FetchOptions& options, Clock* clock) {
+    ASSERT_TRUE(Session::Connect(driver_.api(), Config(), 1, &session_).ok());
+    const Status created = RowFetcher::Create(session_, query_, options, &fetcher_, clock);
+    ASSERT_TRUE(created.ok()) << created.message();
+  }
+  void Start(const FetchOptions& options = {}) { Start(options, &clock_); }
+
+  static ClusterConfig Config() {
+    ClusterConfig config;
+    config.contact_points = {"10.0.0.1"};
+    return config;
+  }
+
+  void AnswerAll(const std::vector<uint32_t>& ids) {
+    for (const uint32_t id : ids) EXPECT_TRUE(driver_.Answer(KeyOf(id), RowOf(KeyOf(id)))) << id;
+  }
+
+  std::vector<uint32_t> OpenIds() const {
+    std::vector<uint32_t> ids;
+    for (const FakeRead& read : driver_.OpenReads()) ids.push_back(IdOf(read.key));
+    return ids;
+  }
+
+  // The next element's labels, each checked against its row's key and data; -1 where a row was not found.
+  std::vector<int> NextLabels() {
+    Element element;
+    const Status status = fetcher_->Next(&element);
+    EXPECT_TRUE(status.ok()) << status.message();
+    last_index_ = element.index;
+    std::vector<int> labels;
+    for (const Row& row : element.rows) {
+      labels.push_back(row.found ? row.cells[0].As<int32_t>() : -1);
+      if (!row.found) continue;
+      EXPECT_EQ(static_cast<uint32_t>(labels.back()), IdOf(row.key));
+      EXPECT_EQ(row.cells[1].bytes, "data " + std::to_string(labels.back()));
+    }
+    return labels;
+  }
+
+  Status NextStatus() {
+    Element element;
+    return fetcher_->Next(&element);
+  }
+
+  ManualClock clock_;  // First: outlives all that asks it for the time.
+  FakeDriver driver_;
+  QuerySpec query_{"ks.data", "patch_id", {{"label", CellType::kInt32}, {"data", CellType::kBytes}}};
+  std::shared_ptr<Session> session_;
+  std::unique_ptr<RowFetcher> fetcher_;
+  int64_t last_index_ = -1;
+};
+
+inline bool Contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+
+}  // namespace tfcass
+
+#endif  // TFCASS_OPS_TESTING_FETCHER_FIXTURE_H_
