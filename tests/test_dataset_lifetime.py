@@ -1,0 +1,161 @@
+"""Iterators, processes and forks that end or begin at awkward moments, as with requests in flight."""
+
+import dataclasses
+import os
+import subprocess
+import sys
+import textwrap
+import time
+import uuid
+
+import pytest
+import tensorflow as tf
+
+import tfcass
+from tests.support import fetch_rows
+from tests.support.stalling_proxy import stalling_proxy
+from tfcass import dataset as dataset_module
+
+ROWS = 600
+AT_ONCE_S = 3.0  # Enough for a busy machine.
+
+
+@pytest.fixture(scope="module")
+def patches(cassandra, cassandra_session):
+    with fetch_rows.patches(cassandra, cassandra_session, ROWS) as table:
+        yield table
+
+
+@pytest.fixture
+def proxy(cassandra):
+    with stalling_proxy((cassandra.contact_points[0], cassandra.port)) as proxy:
+        yield proxy
+
+
+def _slowly(row):
+    """Slow enough that a test can act before all rows have passed."""
+    tf.py_function(lambda: time.sleep(0.002), [], [])
+    return row
+
+
+def _through(proxy, patches, **options):
+    """A dataset whose op connects through the proxy; the schema comes from the server itself."""
+    plan = dataset_module._plan(patches.table, patches.cluster, ["label"], tfcass.FetchOptions(**options))
+    plan = dataclasses.replace(plan, cluster=tfcass.Cluster(["127.0.0.1"], port=proxy.port))
+    return dataset_module._FetchDataset(tf.data.Dataset.from_tensor_slices(patches.keys), plan)
+
+
+def test_an_iterator_dies_at_once_with_requests_in_flight(patches, proxy):
+    connected = _through(proxy, patches)
+    next(iter(connected))  # Its session stays open: what follows needs no reply before it can ask for rows.
+    iterator = iter(_through(proxy, patches, timeout_s=2.0, max_retries=0))
+    proxy.stall()
+    sent_before = tfcass.metrics()["requests"]
+    for _ in range(50):  # Each row that is given up makes room for a new request.
+        with pytest.raises(tf.errors.DeadlineExceededError):
+            next(iterator)
+    assert proxy.holding.is_set()
+    assert tfcass.metrics()["requests"] - sent_before > 60
+
+    started = time.monotonic()
+    del iterator
+
+    assert time.monotonic() - started < AT_ONCE_S
+    proxy.flow()  # The late replies find nobody.
+    assert fetch_rows.labels(_through(proxy, patches)) == patches.labels
+
+
+def test_a_waiting_consumer_is_released_when_its_pipeline_dies(patches, proxy):
+    # The thread of prefetch() waits inside the op; the pipeline's death cancels that wait.
+    iterator = iter(_through(proxy, patches, max_in_flight=8, timeout_s=60.0).map(_slowly).prefetch(1000))
+    next(iterator)
+    proxy.stall()
+    assert proxy.holding.wait(30)
+
+    started = time.monotonic()
+    del iterator
+
+    assert time.monotonic() - started < AT_ONCE_S
+
+
+def test_a_row_that_does_not_come_in_time_is_named(patches, proxy):
+    dataset = _through(proxy, patches, timeout_s=2.0, max_retries=0, max_in_flight=1)
+    iterator = iter(dataset)
+    next(iterator)
+    proxy.stall()
+
+    with pytest.raises(tf.errors.DeadlineExceededError) as caught:
+        next(iterator)
+
+    assert str(uuid.UUID(bytes=bytes(patches.keys[1]))) in str(caught.value)
+    assert patches.table in str(caught.value) and "timeout_s" in str(caught.value)
+
+
+def _run(patches, code):
+    """Runs code in a Python of its own that has `patches` as `keys`, `table` and `cluster`. Returns its output."""
+    prelude = f"""
+        import os, sys, time
+        import numpy as np
+        import tfcass
+        keys = np.frombuffer(bytes.fromhex("{patches.keys.tobytes().hex()}"), np.uint8).reshape(-1, 16)
+        cluster = tfcass.Cluster({list(patches.cluster.contact_points)!r}, port={patches.cluster.port})
+        table = "{patches.table}"
+    """
+    program = textwrap.dedent(prelude) + textwrap.dedent(code)
+    root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    return subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, cwd=root, env=dict(os.environ)
+    )
+
+
+@pytest.mark.parametrize("ending", ["", "os.kill(os.getpid(), 15)"], ids=["end", "SIGTERM"])
+def test_a_process_ends_in_the_middle_of_an_epoch(patches, ending):
+    done = _run(
+        patches,
+        f"""
+        iterator = iter(tfcass.CassandraDataset(keys, table=table, cluster=cluster).prefetch(2))
+        for _ in range(10): next(iterator)
+        print("read", flush=True)
+        {ending}
+        """,
+    )
+
+    assert done.stdout == "read\n"
+    assert done.returncode == (-15 if "kill" in ending else 0), done.stderr
+
+
+def test_a_forked_child_reads_with_a_connection_of_its_own(patches):
+    done = _run(
+        patches,
+        """
+        import warnings; warnings.simplefilter("ignore")
+        dataset = tfcass.CassandraDataset(keys, table=table, cluster=cluster, batch_size=100)
+        iterator = iter(dataset)
+        next(iterator)
+        child = os.fork()
+        if child == 0:
+            # Both a dataset from before the fork and a new one.
+            old = sum(int(batch["label"].numpy().sum()) for batch in dataset)
+            new = tfcass.CassandraDataset(keys, table=table, cluster=cluster, batch_size=100)
+            print("child", old, sum(int(batch["label"].numpy().sum()) for batch in new), flush=True)
+            os._exit(0)
+        status = os.waitpid(child, 0)[1]
+        print("parent", status, sum(int(batch["label"].numpy().sum()) for batch in iterator), flush=True)
+        """,
+    )
+
+    total = sum(patches.labels)
+    assert done.stdout.splitlines() == [f"child {total} {total}", f"parent 0 {total - sum(patches.labels[:100])}"], (
+        done.stderr
+    )
+
+
+def test_epochs_and_equal_clusters_share_a_connection(patches, proxy):
+    dataset = _through(proxy, patches)
+    fetch_rows.labels(dataset)
+    connections = proxy.connections
+
+    fetch_rows.labels(dataset)
+    fetch_rows.labels(_through(proxy, patches))
+
+    assert proxy.connections == connections > 0
