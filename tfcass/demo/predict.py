@@ -1,0 +1,106 @@
+"""Classifies every patch of the test patients' slides, read through the op: `python -m tfcass.demo.predict --out out`.
+
+Writes predictions.parquet (patch_id, patient_id, slide, x, y, label, in_split, probability) and speed.json.
+"""
+
+import argparse
+import json
+import os
+import time
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import keras  # noqa: E402  (TensorFlow reads its log level when it is imported)
+import numpy as np  # noqa: E402
+import pyarrow as pa  # noqa: E402
+import pyarrow.compute as pc  # noqa: E402
+import pyarrow.parquet as pq  # noqa: E402
+import tensorflow as tf  # noqa: E402
+
+import tfcass  # noqa: E402
+from beam_pipelines.slides.tiles import TilingOptions  # noqa: E402
+from tfcass.demo.gather import confusion_of_predictions, split_of_patient  # noqa: E402
+from tfcass.demo.read_back import measure_reads  # noqa: E402
+from tfcass.demo.settings import DATA_TABLE, METADATA_TABLE, Paths  # noqa: E402
+from tfcass.devcluster import DevCluster  # noqa: E402
+from tfcass.errors import TfcassError  # noqa: E402
+from tfcass.splits.rows import key_array  # noqa: E402
+
+SPLIT = "test"
+_BATCH = 64
+_COLUMNS = ("patch_id", "patient_id", "slide", "x", "y", "label")
+
+
+def predict(keys: np.ndarray, model: keras.Model, cluster: tfcass.Cluster) -> np.ndarray:
+    """float32 [n]: probability of tumour of these patches, in their order.
+
+    Args:
+      keys: uint8 [n, 16].
+      model: uint8 [n, size, size, 3] -> logits [n, 2].
+    """
+    size = model.input_shape[1]
+
+    def decode(data: tf.Tensor) -> tf.Tensor:
+        return tf.ensure_shape(tf.io.decode_jpeg(data, channels=3, ratio=_ratio(size)), [size, size, 3])
+
+    def images(row: dict[str, tf.Tensor]) -> tf.Tensor:
+        return tf.map_fn(decode, row["data"], fn_output_signature=tf.uint8)
+
+    rows = tfcass.CassandraDataset(keys, table=DATA_TABLE, cluster=cluster, columns=("data",), batch_size=_BATCH)
+    logits = model.predict(rows.map(images, tf.data.AUTOTUNE).prefetch(2), verbose=0)
+    return tf.nn.softmax(logits).numpy()[:, 1]
+
+
+def _ratio(size: int) -> int:
+    """How much smaller JPEG decoding makes the patches, the same as in training."""
+    ratio = TilingOptions().patch_size // size
+    if ratio not in (1, 2, 4, 8) or ratio * size != TilingOptions().patch_size:
+        raise TfcassError(f"the model wants images of {size} px, which is no 1/1, 1/2, 1/4 or 1/8 of a patch")
+    return ratio
+
+
+def rows_of_test_patients(metadata: pa.Table, splits: tfcass.Splits) -> pa.Table:
+    """All stored patches of the test patients, whether the split took them or not, with a column `in_split`."""
+    patients = [patient for patient, split in split_of_patient(splits).items() if split == SPLIT]
+    rows = metadata.filter(pc.is_in(metadata["patient_id"], pa.array(patients))).select(_COLUMNS)
+    taken = set(splits.table(SPLIT)["patch_id"].to_pylist())
+    return rows.append_column("in_split", pa.array([key in taken for key in rows["patch_id"].to_pylist()]))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tfcass.demo.predict", description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=Path, required=True, help="folder of the demo run")
+    parser.add_argument("--seed", type=int, default=0, help="of the shuffled reads that are timed")
+    arguments = parser.parse_args()
+    paths = Paths(arguments.out)
+    cluster = DevCluster(paths.cluster).connect()
+    metadata = tfcass.read_rows(METADATA_TABLE, cluster=cluster)
+    rows = rows_of_test_patients(metadata, tfcass.Splits.load(paths.splits))
+
+    print(f"classifying {rows.num_rows:,} patches", flush=True)
+    model = keras.models.load_model(paths.training / "model.keras")
+    start = time.perf_counter()
+    probability = predict(key_array(rows, "patch_id"), model, cluster)
+    seconds = time.perf_counter() - start
+    rows = rows.append_column("probability", pa.array(probability))
+    pq.write_table(rows, paths.predictions)
+
+    print("measuring random reads", flush=True)
+    reads = measure_reads(key_array(metadata, "patch_id"), table=DATA_TABLE, cluster=cluster, seed=arguments.seed)
+    confusion = confusion_of_predictions(SPLIT, rows)
+    speed = {
+        "accuracy": confusion.accuracy,
+        "majority": confusion.majority,
+        "predicted_rows": rows.num_rows,
+        "predicted_rows_per_s": rows.num_rows / seconds,
+        "read_rows": reads.rows,
+        "read_rows_per_s": reads.rows_per_s,
+        "read_mb_per_s": reads.mb_per_s,
+    }
+    paths.speed.write_text(json.dumps(speed, indent=1) + "\n", "utf-8")
+    print(f"{SPLIT}: accuracy {confusion.accuracy:.1%} over {confusion.total} patches", flush=True)
+
+
+if __name__ == "__main__":
+    main()
