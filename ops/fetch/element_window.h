@@ -32,7 +32,7 @@ class ElementWindow {
   // Whether Take() has an element.
   bool Ready() const;
 
-  // Removes the next element, and gives its rows or its error.
+  // Removes the next element, and gives its index, and its rows or its error.
   Status Take(Element* element);
 
   size_t elements() const { return open_.size(); }

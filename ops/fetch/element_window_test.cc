@@ -65,6 +65,20 @@ TEST(ElementWindowTest, TheFirstRowsErrorWinsWhateverTheOrder) {
   }
 }
 
+TEST(ElementWindowTest, AnErrorTellsWhichElementItIs) {
+  for (const bool deterministic : {true, false}) {
+    ElementWindow window(deterministic, /*skip_missing=*/false);
+    window.Add({Key{1}});
+    window.Add({Key{2}});
+    window.Settle(0, 0, Found(1));
+    window.Fail(1, 0, NotFound("second"));
+    Element element;
+    ASSERT_TRUE(window.Take(&element).ok());
+    EXPECT_EQ(window.Take(&element).message(), "second");
+    EXPECT_EQ(element.index, 1);
+  }
+}
+
 TEST(ElementWindowTest, SkipsMissingRowsInPlace) {
   ElementWindow window(/*deterministic=*/true, /*skip_missing=*/true);
   window.Add({Key{1}, Key{2}, Key{3}});

@@ -62,8 +62,8 @@ class RowFetcher {
 
   // Waits for the next element: in the order of Submit() if deterministic, else the first that is complete. An element
   // of no keys is complete at once. Under Missing::kSkip, an element may come with fewer rows than keys, or none. An
-  // error concerns one element, which counts as returned: the next call goes on with the next element. CANCELLED, at
-  // once, after Cancel(). FailedPrecondition if nothing is pending, or in a forked child.
+  // error concerns one element, which counts as returned and whose index is set: the next call goes on with the next
+  // element. CANCELLED, at once, after Cancel(). FailedPrecondition if nothing is pending, or in a forked child.
   Status Next(Element* element);
 
   void Cancel() { mailbox_->Cancel(); }
