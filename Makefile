@@ -64,7 +64,7 @@ $(VENV)/.project: pyproject.toml setup.py $(VENV)/.packages
 	@touch $@
 
 $(VENV)/.ops: $(OP_SOURCES) $(VENV)/.packages
-	bazel build //ops/...
+	bazel build //ops:all
 	@touch $@
 
 $(VENV)/.jars: tfcass/devcluster/pom.xml $(VENV)/.project

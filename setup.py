@@ -19,9 +19,11 @@ class BazelBuild(build_ext):
     An editable install copies nothing: a checkout uses bazel-bin directly, so that a rebuild is never shadowed.
     """
 
+    def run(self) -> None:
+        if not self.editable_mode:
+            super().run()
+
     def build_extension(self, ext: Extension) -> None:
-        if self.editable_mode:
-            return
         bazel = os.environ.get("BAZEL", "bazel")
         if shutil.which(bazel) is None:
             sys.exit(f"tfcass is built with Bazel, and {bazel!r} is not on PATH: apt-get install bazel-bootstrap, or set BAZEL")
@@ -30,7 +32,7 @@ class BazelBuild(build_ext):
         env["PYTHON_BIN_PATH"] = sys.executable
         if subprocess.run([sys.executable, "-c", "import tensorflow"], env=env, cwd="/", capture_output=True).returncode:
             sys.exit(f"{sys.executable} has no TensorFlow: `pip install tensorflow` (or tensorflow-cpu), then install tfcass again")
-        subprocess.run([bazel, "build", "//ops/..."], cwd=ROOT, env=env, check=True)
+        subprocess.run([bazel, "build", "//ops:all"], cwd=ROOT, env=env, check=True)
         package = pathlib.Path(self.get_ext_fullpath(ext.name)).parent
         package.mkdir(parents=True, exist_ok=True)
         for name in OP_LIBRARY:

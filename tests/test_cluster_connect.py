@@ -167,6 +167,12 @@ def test_the_drivers_errors_leave_a_session_as_ours(cassandra: tfcass.Cluster) -
         assert ("too slow" in str(raised.value)) != ("gone" in str(raised.value))
 
 
+def test_a_refused_statement_leaves_a_session_as_a_schema_error(cassandra: tfcass.Cluster) -> None:
+    with pytest.raises(tfcass.SchemaError, match="refused a statement: .*no_such_table"):
+        with cassandra.session() as session:
+            session.execute("SELECT * FROM system.no_such_table")
+
+
 def test_a_forked_child_opens_its_own_session(cassandra: tfcass.Cluster) -> None:
     with cassandra.session() as session:
         child = multiprocessing.get_context("fork").Process(target=connect, args=(cassandra,))

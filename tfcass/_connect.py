@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from tfcass._extras import missing_extra
 from tfcass._probe import probe
-from tfcass.errors import AuthenticationError, ClusterError, TfcassError, TlsError
+from tfcass.errors import AuthenticationError, ClusterError, SchemaError, TfcassError, TlsError
 
 if TYPE_CHECKING:
     from cassandra.cluster import Cluster as DriverCluster
@@ -153,7 +153,7 @@ def _raise_translated(error: Exception, settings: "Cluster") -> NoReturn:
 
 def _translated(error: Exception, settings: "Cluster") -> Exception:
     """Our error for what the driver raises when the cluster cannot be used; anything else comes back as it is."""
-    from cassandra import AuthenticationFailed, OperationTimedOut, Unauthorized
+    from cassandra import AuthenticationFailed, InvalidRequest, OperationTimedOut, Unauthorized
     from cassandra.cluster import NoHostAvailable
 
     if isinstance(error, TfcassError):
@@ -168,6 +168,8 @@ def _translated(error: Exception, settings: "Cluster") -> Exception:
         return ClusterError(
             f"the server forbids this to {_who(settings)}: {server_message(error)}; GRANT what is missing"
         )
+    if isinstance(error, InvalidRequest):  # A table that was dropped, or is still being made, since it was described.
+        return SchemaError(f"the server refused a statement: {server_message(error)}; was the table changed meanwhile?")
     where = ", ".join(f"{point}:{settings.port}" for point in settings.contact_points)
     if isinstance(error, OperationTimedOut):
         return ClusterError(
