@@ -51,7 +51,8 @@ Status ElementWindow::Take(Element* element) {
   }
   Open taken = std::move(open_.extract(index).mapped());
   rows_ -= taken.rows.size();
-  element->index = index;  // On an error too: the caller has to know whose it is.
+  element->index = index;
+  element->rows.clear();
   if (!taken.error.ok()) return taken.error;
   if (skip_missing_) {
     auto kept = std::remove_if(taken.rows.begin(), taken.rows.end(), [](const Row& row) { return !row.found; });

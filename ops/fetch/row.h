@@ -35,7 +35,7 @@ struct Row {
 
 // What one Submit() asked for.
 struct Element {
-  int64_t index = 0;      // Ordinal of its Submit(), from 0.
+  int64_t index = -1;     // Ordinal of its Submit(), from 0. -1: none.
   std::vector<Row> rows;  // In the order of its keys; fewer than keys under Missing::kSkip.
 };
 

@@ -83,6 +83,7 @@ void RowFetcher::Submit(const std::vector<Key>& keys) {
 }
 
 Status RowFetcher::Next(Element* element) {
+  *element = {};
   TFCASS_RETURN_IF_ERROR(session_->CheckProcess());
   std::vector<Reply> replies;
   while (true) {

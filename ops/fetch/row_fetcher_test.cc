@@ -97,6 +97,7 @@ TEST_F(RowFetcherTest, AnElementWithoutKeysIsCompleteAtOnceAndKeepsItsPlace) {
 TEST_F(RowFetcherTest, NextWithoutSubmitIsAnErrorAndDoesNotWait) {
   Start();
   EXPECT_EQ(NextStatus().code(), StatusCode::kFailedPrecondition);
+  EXPECT_EQ(last_index_, -1);
 }
 
 TEST_F(RowFetcherTest, RowsOutliveTheFetcherAndItsSession) {
@@ -213,6 +214,7 @@ TEST_F(RowFetcherTest, CancelWithAThousandRequestsInFlight) {
   fetcher_->Cancel();
   fetcher_->Cancel();
   EXPECT_EQ(NextStatus().code(), StatusCode::kCancelled);  // Even with an element ready.
+  EXPECT_EQ(last_index_, -1);
   EXPECT_EQ(NextStatus().code(), StatusCode::kCancelled);
   fetcher_.reset();
   EXPECT_EQ(driver_.OpenReads().size(), 999u);  // Nobody waited for them.
@@ -369,6 +371,7 @@ TEST_F(RowFetcherTest, AnErrorMidWindowNamesTheRowAndSparesTheOthers) {
   ASSERT_TRUE(driver_.Answer(KeyOf(2), FakeAnswer::Error(CASS_ERROR_SERVER_UNAUTHORIZED, "no SELECT permission")));
   EXPECT_EQ(NextLabels(), (Labels{1}));
   const Status status = NextStatus();
+  EXPECT_EQ(last_index_, 1);
   EXPECT_EQ(status.code(), StatusCode::kFailedPrecondition);
   for (const char* part : {"cannot read row 00000000-0000-0000-0000-000000000002 of ks.data", "no SELECT permission",
                            "10.0.0.1 port 9042", "1 attempt in 0 s", "consistency LOCAL_ONE"}) {

@@ -228,7 +228,7 @@ class FetchDataset::Iterator : public DatasetIterator<FetchDataset> {
     RecordStop(ctx);
     Status status = fetcher_->Next(&element);
     RecordStart(ctx);
-    if (status.code() == StatusCode::kCancelled) return ToTfStatus(status);  // Nothing was taken from the window.
+    if (element.index < 0) return ToTfStatus(status);  // Nothing was taken from the window.
     const bool batched = window_.at(element.index).batched();
     window_.Deliver(element.index, ctx);
     if (status.ok()) status = TreatNulls(plan.query, plan.options.missing, &element.rows);

@@ -80,7 +80,9 @@ class FetcherFixture : public testing::Test {
 
   Status NextStatus() {
     Element element;
-    return fetcher_->Next(&element);
+    const Status status = fetcher_->Next(&element);
+    last_index_ = element.index;
+    return status;
   }
 
   ManualClock clock_;  // First: outlives all that asks it for the time.
