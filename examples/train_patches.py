@@ -269,8 +269,12 @@ def run() -> int:
     args = parse_args()
     try:
         main(args)
-    except (TfcassError, OSError) as error:
+    except TfcassError as error:
         message = str(error)
+    except OSError as error:  # Of the files that this script writes itself.
+        message = (
+            f"cannot write into {args.out}: {error}; make room, then the same command goes on after the last epoch"
+        )
     except KeyboardInterrupt:
         print("stopped; the same command goes on with the epoch that was not finished", file=sys.stderr)
         return 130

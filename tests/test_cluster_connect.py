@@ -230,6 +230,9 @@ def test_a_forbidden_statement_names_the_user_and_the_right(secure_cassandra: Se
     with pytest.raises(tfcass.ClusterError, match="forbids this to user 'guest': .*CREATE permission"):
         tfcass.schema.create_tables(guest, "guests_own")
 
+    with secure_cassandra.cluster.session() as session:
+        session.execute("DROP ROLE guest")
+
 
 def test_an_authority_that_did_not_sign_is_recognised(secure_cassandra: SecureCassandra, tmp_path: Path) -> None:
     devcluster_tls.ensure(tmp_path, ["127.0.0.1"])

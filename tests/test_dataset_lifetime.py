@@ -79,7 +79,9 @@ def test_a_waiting_consumer_is_released_when_its_pipeline_dies(patches, proxy):
 
 
 def test_a_row_that_does_not_come_in_time_is_named(patches, proxy):
-    dataset = _through(proxy, patches, timeout_s=2.0, max_retries=0, max_in_flight=1)
+    at_once = tf.data.Options()
+    at_once.experimental_optimization.inject_prefetch = False  # Else the second row may be there before the stall.
+    dataset = _through(proxy, patches, timeout_s=2.0, max_retries=0, max_in_flight=1).with_options(at_once)
     iterator = iter(dataset)
     next(iterator)
     proxy.stall()
