@@ -161,3 +161,29 @@ def test_epochs_and_equal_clusters_share_a_connection(patches, proxy):
     fetch_rows.labels(_through(proxy, patches))
 
     assert proxy.connections == connections > 0
+
+
+def test_a_pipeline_made_anew_each_epoch_finds_the_connection_open(patches, proxy):
+    dataset = _through(proxy, patches)
+    fetch_rows.labels(dataset.prefetch(2))
+    connections = proxy.connections
+
+    fetch_rows.labels(dataset.prefetch(2))
+    del dataset
+    fetch_rows.labels(_through(proxy, patches))
+
+    assert proxy.connections == connections > 0
+
+
+def test_a_connection_that_failed_is_not_used_again(patches, proxy):
+    dataset = _through(proxy, patches, timeout_s=1.0, max_retries=0)
+    fetch_rows.labels(dataset.take(1))
+    connections = proxy.connections
+    proxy.stall()
+    with pytest.raises(tf.errors.DeadlineExceededError):
+        fetch_rows.labels(dataset.take(1))
+    proxy.flow()
+
+    fetch_rows.labels(dataset.take(1))
+
+    assert proxy.connections > connections

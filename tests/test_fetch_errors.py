@@ -3,6 +3,7 @@
 import dataclasses
 import socket
 import time
+import uuid
 
 import numpy as np
 import pytest
@@ -113,6 +114,21 @@ def test_a_column_whose_type_was_changed_meanwhile(cassandra, cassandra_session,
 
     with pytest.raises(tf.errors.FailedPreconditionError, match="label"):
         next(iter(dataset))
+
+
+def test_a_table_made_anew_with_other_types_is_read_by_a_dataset_made_anew(cassandra, cassandra_session, keyspace):
+    def read(cql_type, value):
+        cassandra_session.execute(f"CREATE TABLE {keyspace}.anew (id uuid PRIMARY KEY, label {cql_type})")
+        cassandra_session.execute(
+            f"INSERT INTO {keyspace}.anew (id, label) VALUES ({uuid.UUID(bytes=bytes(KEY[0]))}, {value})"
+        )
+        tfcass.schema.describe_table(cassandra, f"{keyspace}.anew", refresh=True)
+        dataset = tfcass.CassandraDataset(KEY, table=f"{keyspace}.anew", cluster=cassandra, columns=["label"])
+        label = next(iter(dataset))["label"].numpy()
+        cassandra_session.execute(f"DROP TABLE {keyspace}.anew")
+        return label
+
+    assert [read("int", 7), read("text", "'abcd'"), read("int", 8)] == [7, b"abcd", 8]
 
 
 # From here on: a server with password and TLS.

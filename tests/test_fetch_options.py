@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import numpy as np
 import pytest
 
 from tfcass.errors import OptionError
@@ -64,3 +65,7 @@ def test_the_text_for_the_op_is_sorted_and_encoded():
         "rows_per_request=-1\n"
         "timeout_s=2.5\n"
     )
+
+
+def test_numpy_integers_are_integers():
+    assert FetchOptions(max_in_flight=np.int64(4))._canonical() == FetchOptions(max_in_flight=4)._canonical()

@@ -2,6 +2,7 @@
 
 import dataclasses
 import difflib
+import numbers
 from urllib.parse import quote
 
 from tfcass.errors import OptionError
@@ -77,7 +78,7 @@ def _text(value: bool | int | float | str) -> str:
 
 
 def _is_int(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool)  # numpy's too.
 
 
 def _check_int(name: str, value: object, low: int, high: int | None, accepted: str) -> None:

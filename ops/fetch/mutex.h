@@ -14,7 +14,6 @@
 #define TFCASS_SCOPED_CAPABILITY TFCASS_ANNOTATION(scoped_lockable)
 #define TFCASS_GUARDED_BY(mu) TFCASS_ANNOTATION(guarded_by(mu))
 #define TFCASS_REQUIRES(mu) TFCASS_ANNOTATION(requires_capability(mu))
-#define TFCASS_EXCLUDES(mu) TFCASS_ANNOTATION(locks_excluded(mu))
 #define TFCASS_ACQUIRE(...) TFCASS_ANNOTATION(acquire_capability(__VA_ARGS__))
 #define TFCASS_RELEASE(...) TFCASS_ANNOTATION(release_capability(__VA_ARGS__))
 

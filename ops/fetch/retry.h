@@ -30,7 +30,7 @@ class RetryPolicy {
   bool NextDelay(int64_t attempts, Duration spent, Duration* delay);
 
  private:
-  const int64_t max_attempts_;
+  const int64_t max_retries_;  // Any number up to INT64_MAX: nothing is added to it.
   const Duration timeout_;
   std::minstd_rand random_;
 };

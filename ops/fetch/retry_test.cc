@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <limits>
+
 #include "ops/fetch/driver_errors.h"
 
 namespace tfcass {
@@ -44,6 +46,13 @@ TEST(RetryPolicyTest, StopsAfterTheLastAttempt) {
   RetryPolicy::Duration delay;
   EXPECT_TRUE(policy.NextDelay(2, seconds(0), &delay));
   EXPECT_FALSE(policy.NextDelay(3, seconds(0), &delay));
+}
+
+TEST(RetryPolicyTest, TheLargestNumberOfRetriesIsNoneTooMany) {
+  RetryPolicy policy(Options(8, std::numeric_limits<int64_t>::max()), 1);
+  RetryPolicy::Duration delay;
+  EXPECT_TRUE(policy.NextDelay(1, seconds(0), &delay));
+  EXPECT_EQ(policy.AttemptTimeout(0, seconds(0)), seconds(4));
 }
 
 TEST(RetryPolicyTest, StopsWhenTheDelayWouldPassTheDeadline) {

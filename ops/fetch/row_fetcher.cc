@@ -227,6 +227,7 @@ void RowFetcher::SettleMissing(const KeySlot& slot, const Request& request) {
 void RowFetcher::FailAll(const Request& request, StatusCode code, const std::string& why, const std::string& advice) {
   in_flight_rows_ -= request.plan.slots.size();
   Metrics::Global().errors += static_cast<int64_t>(request.plan.slots.size());
+  if (code == StatusCode::kUnavailable || code == StatusCode::kDeadlineExceeded) session_->Doubt();
   for (const KeySlot& slot : request.plan.slots) {
     window_.Fail(slot.element, slot.row,
                  {code, StrCat("cannot read row ", ToUuidText(slot.key), " of ", query_.table, ": ", why, " (",

@@ -426,6 +426,7 @@ TEST_F(RowFetcherTest, AttemptsRunOut) {
                            "check that the nodes are up, or raise FetchOptions(max_retries, timeout_s)"}) {
     EXPECT_TRUE(Contains(status.message(), part)) << part << " is not in: " << status.message();
   }
+  EXPECT_TRUE(session_->doubtful());
 }
 
 TEST_F(RowFetcherTest, TheDeadlineEndsTheRetries) {

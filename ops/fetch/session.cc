@@ -115,35 +115,41 @@ Status Session::Prepare(const QuerySpec& query, std::shared_ptr<const CassPrepar
   TFCASS_RETURN_IF_ERROR(CheckProcess());
   TFCASS_RETURN_IF_ERROR(query.Validate());
   const std::string cql = query.Cql();
+  std::vector<CellType> types;
+  for (const ColumnSpec& column : query.columns) types.push_back(column.type);
   {
     MutexLock lock(&mu_);
     auto found = prepared_.find(cql);
-    if (found != prepared_.end()) {
-      *prepared = found->second;
+    if (found != prepared_.end() && found->second.types == types) {
+      *prepared = found->second.prepared;
       return OkStatus();
     }
   }
   // Two threads may prepare the same text at once: the server gives both the same statement.
   FuturePtr preparing = Own(*api_, api_->cass_session_prepare_n(session_, cql.data(), cql.size()));
   if (!api_->cass_future_wait_timed(preparing.get(), Microseconds(prepare_timeout_s_))) {
+    Doubt();
     return DeadlineExceeded(StrCat("cannot prepare the reads of ", query.table, ": Cassandra at ", description_,
                                    " gave no answer in ", prepare_timeout_s_, " s (connect_timeout_s)"));
   }
   const CassError error = api_->cass_future_error_code(preparing.get());
   if (error != CASS_OK) {
+    Doubt();
     return {CodeOf(error), StrCat("cannot prepare the reads of ", query.table, " at ", description_, ": ",
                                   DriverMessage(*api_, preparing.get()), " (", cql, "); check the names, and that ",
                                   query.key_column, " is the whole primary key")};
   }
-  PreparedPtr fresh = Own(*api_, api_->cass_future_get_prepared(preparing.get()));
+  std::shared_ptr<const CassPrepared> fresh = Own(*api_, api_->cass_future_get_prepared(preparing.get()));
   const CassValueType key_type = api_->cass_data_type_type(api_->cass_prepared_parameter_data_type(fresh.get(), 0));
   if (!Accepts(CellType::kUuid, key_type)) {
     return FailedPrecondition(StrCat("key column ", query.key_column, " of ", query.table, " is ", CqlName(key_type),
                                      ", not ", CqlTypesOf(CellType::kUuid),
                                      "; name a table whose primary key is a uuid"));
   }
+  *prepared = fresh;
+  Statement latest{std::move(types), std::move(fresh)};
   MutexLock lock(&mu_);
-  *prepared = prepared_.emplace(cql, std::move(fresh)).first->second;
+  std::swap(prepared_[cql], latest);  // The one before is let go after the lock.
   return OkStatus();
 }
 

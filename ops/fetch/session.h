@@ -10,10 +10,12 @@
 
 #include <sys/types.h>
 
+#include <atomic>
 #include <cstdint>
 #include <map>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "ops/driver/handles.h"
 #include "ops/fetch/cluster_config.h"
@@ -34,7 +36,8 @@ class Session {
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
 
-  // The query's statement, prepared once per session. Lives as long as the session or the longest holder.
+  // The query's statement, prepared once per session, and again when a query expects other types: the driver reads
+  // replies by the types that a table had when it was prepared. Lives as long as the session or the longest holder.
   Status Prepare(const QuerySpec& query, std::shared_ptr<const CassPrepared>* prepared);
 
   // Sends. The future is the caller's; errors come through it.
@@ -43,10 +46,20 @@ class Session {
   // FailedPrecondition in a process that was forked from the session's.
   Status CheckProcess() const;
 
+  // Somebody gave up reading from it. The driver tries lost nodes again ever more seldom, so whoever comes next does
+  // better with a session of its own.
+  void Doubt() { doubtful_ = true; }
+  bool doubtful() const { return doubtful_; }
+
   const DriverApi& api() const { return *api_; }
   const std::string& description() const { return description_; }  // Contact points and port, for messages.
 
  private:
+  struct Statement {
+    std::vector<CellType> types;  // That the columns had, as far as its query knew.
+    std::shared_ptr<const CassPrepared> prepared;
+  };
+
   Session(std::shared_ptr<const DriverApi> api, CassSession* session, const ClusterConfig& config);
 
   const std::shared_ptr<const DriverApi> api_;
@@ -54,9 +67,10 @@ class Session {
   const std::string description_;
   const double prepare_timeout_s_;
   const pid_t process_;
+  std::atomic<bool> doubtful_{false};
 
   Mutex mu_;  // Not held while calling into the driver.
-  std::map<std::string, std::shared_ptr<const CassPrepared>> prepared_ TFCASS_GUARDED_BY(mu_);  // By CQL.
+  std::map<std::string, Statement> prepared_ TFCASS_GUARDED_BY(mu_);  // By CQL.
 };
 
 }  // namespace tfcass

@@ -1,6 +1,7 @@
 #include "ops/fetch/session_pool.h"
 
 #include <utility>
+#include <vector>
 
 #include "ops/fetch/retired_sessions.h"
 #include "ops/fetch/strings.h"
@@ -15,17 +16,41 @@ SessionPool::Outcome SessionPool::Open(const ClusterConfig& config, int64_t io_t
   return outcome;
 }
 
+std::shared_ptr<Session> SessionPool::Lend(const std::string& key, std::shared_ptr<Session> session) {
+  Session* shared = session.get();
+  return {shared, [this, key, session = std::move(session)](Session*) mutable { TakeBack(key, std::move(session)); }};
+}
+
+void SessionPool::TakeBack(const std::string& key, std::shared_ptr<Session> session) {
+  if (session->doubtful() || !session->CheckProcess().ok()) return;  // Retired; or the parent's, and leaked.
+  Sessions& sessions = sessions_.Get();
+  MutexLock lock(&sessions.mu);
+  Entry& entry = sessions.entries[key];
+  entry.idle.swap(session);  // There is one when another thread came just now: it goes, after the lock.
+  entry.idle_since = clock_->Now();
+}
+
 Status SessionPool::Get(const ClusterConfig& config, int64_t io_threads, std::shared_ptr<Session>* session) {
+  session->reset();  // Without the lock, which giving one back takes.
   FreeClosedSessions();
   const std::string key = StrCat(config.Fingerprint(), io_threads);
   Sessions& sessions = sessions_.Get();
 
+  std::vector<std::shared_ptr<Session>> expired;  // Closed after the lock.
   std::promise<Outcome> mine;
   std::shared_future<Outcome> others;
   {
     MutexLock lock(&sessions.mu);
+    const Clock::TimePoint now = clock_->Now();
+    for (auto& [other, entry] : sessions.entries) {
+      if (entry.idle != nullptr && now - entry.idle_since >= kLinger) expired.push_back(std::move(entry.idle));
+    }
     Entry& entry = sessions.entries[key];
-    *session = entry.open.lock();
+    *session = entry.lent.lock();
+    if (*session == nullptr && entry.idle != nullptr) {
+      *session = Lend(key, std::move(entry.idle));
+      entry.lent = *session;
+    }
     if (*session != nullptr) return OkStatus();
     others = entry.connecting;
     if (!others.valid()) entry.connecting = mine.get_future().share();
@@ -37,10 +62,11 @@ Status SessionPool::Get(const ClusterConfig& config, int64_t io_threads, std::sh
   }
 
   Outcome outcome = Open(config, io_threads);
+  if (outcome.session != nullptr) outcome.session = Lend(key, std::move(outcome.session));
   {
     MutexLock lock(&sessions.mu);
     Entry& entry = sessions.entries[key];
-    entry.open = outcome.session;
+    entry.lent = outcome.session;
     entry.connecting = {};  // A failure is not remembered: the next call tries again.
   }
   mine.set_value(outcome);

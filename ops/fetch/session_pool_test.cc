@@ -4,14 +4,18 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <thread>
 #include <vector>
 
 #include "ops/fetch/retired_sessions.h"
 #include "ops/testing/fake_driver.h"
+#include "ops/testing/manual_clock.h"
 
 namespace tfcass {
 namespace {
+
+using std::chrono::milliseconds;
 
 ClusterConfig Config(const std::string& host) {
   ClusterConfig config;
@@ -27,8 +31,9 @@ class SessionPoolTest : public testing::Test {
     return session;
   }
 
+  ManualClock clock_;
   FakeDriver driver_;
-  SessionPool pool_{[this](const std::string&) { return LoadedDriver{driver_.api(), ""}; }};
+  SessionPool pool_{[this](const std::string&) { return LoadedDriver{driver_.api(), ""}; }, &clock_};
 };
 
 TEST_F(SessionPoolTest, EqualConfigsShareASession) {
@@ -39,12 +44,34 @@ TEST_F(SessionPoolTest, EqualConfigsShareASession) {
   EXPECT_EQ(driver_.connect_calls, 3);
 }
 
-TEST_F(SessionPoolTest, ASessionIsClosedAfterItsLastUse) {
+TEST_F(SessionPoolTest, ASessionLingersAfterItsLastUser) {
   auto first = Get("a");
   auto second = Get("a");
   first.reset();
-  EXPECT_EQ(driver_.close_calls, 0);
+  clock_.Advance(SessionPool::kLinger);  // In use all the time, so this does not count.
   second.reset();
+  clock_.Advance(SessionPool::kLinger - milliseconds(1));
+  Get("a").reset();
+  clock_.Advance(SessionPool::kLinger - milliseconds(1));
+  Get("a").reset();
+  EXPECT_EQ(driver_.connect_calls, 1);
+  EXPECT_EQ(driver_.close_calls, 0);
+}
+
+TEST_F(SessionPoolTest, ASessionThatLingeredLongEnoughIsClosedByTheNextUse) {
+  Get("a").reset();
+  clock_.Advance(SessionPool::kLinger);
+  const auto other = Get("b");
+  EXPECT_EQ(driver_.close_calls, 1);
+  EXPECT_EQ(driver_.sessions, 1);
+  const auto again = Get("a");
+  EXPECT_EQ(driver_.connect_calls, 3);
+}
+
+TEST_F(SessionPoolTest, ASessionThatFailedDoesNotLinger) {
+  auto failed = Get("a");
+  failed->Doubt();
+  failed.reset();
   EXPECT_EQ(driver_.close_calls, 1);
   EXPECT_EQ(driver_.sessions, 0);
   Get("a");
@@ -54,10 +81,13 @@ TEST_F(SessionPoolTest, ASessionIsClosedAfterItsLastUse) {
 TEST_F(SessionPoolTest, ClosingDoesNotBlockAndIsFinishedLater) {
   driver_.closes = false;
   Get("a").reset();
-  EXPECT_EQ(driver_.sessions, 1);
+  clock_.Advance(SessionPool::kLinger);
+  const auto other = Get("b");
+  EXPECT_EQ(driver_.close_calls, 1);
+  EXPECT_EQ(driver_.sessions, 2);
   EXPECT_EQ(FreeClosedSessions(), 1u);
   driver_.closes = true;
-  const auto other = Get("b");  // Any use of the pool clears up.
+  const auto third = Get("b");  // Any use of the pool clears up.
   EXPECT_EQ(driver_.sessions, 1);
   EXPECT_EQ(FreeClosedSessions(), 0u);
 }
@@ -78,6 +108,37 @@ TEST_F(SessionPoolTest, StressTestConcurrentUsersConnectOnce) {
   for (std::thread& thread : threads) thread.join();
   for (const auto& session : sessions) EXPECT_EQ(session, sessions[0]);
   EXPECT_EQ(driver_.connect_calls, 1);
+}
+
+TEST_F(SessionPoolTest, StressTestSessionsComeAndGoInManyThreads) {
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 4; ++i) {
+    threads.emplace_back([&] {
+      for (int round = 0; round < 500; ++round) {
+        EXPECT_NE(Get("a"), nullptr);
+        if (round % 50 == 0) clock_.Advance(SessionPool::kLinger);
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  clock_.Advance(SessionPool::kLinger);
+  const auto other = Get("b");
+  EXPECT_EQ(driver_.sessions, 1);
+}
+
+TEST_F(SessionPoolTest, AForkedChildNeitherUsesNorClosesAnIdleOne) {
+  auto parents = Get("a");
+  Get("b").reset();
+  const pid_t child = fork();
+  if (child == 0) {
+    parents.reset();
+    clock_.Advance(SessionPool::kLinger);
+    const auto own = Get("b");
+    _exit(driver_.connect_calls == 3 && driver_.close_calls == 0 ? 0 : 1);
+  }
+  int status = 0;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  EXPECT_EQ(status, 0);
 }
 
 TEST_F(SessionPoolTest, AForkedChildOpensItsOwn) {

@@ -153,6 +153,15 @@ TEST_F(SessionTest, PreparesOnce) {
   EXPECT_EQ(driver_.last_cql, R"(SELECT "patch_id", "label" FROM "ks"."data" WHERE "patch_id" = ?)");
 }
 
+TEST_F(SessionTest, PreparesAnewWhenOtherTypesAreExpected) {
+  ASSERT_TRUE(Connect(Config()).ok());
+  QuerySpec changed = query_;
+  changed.columns[0].type = CellType::kBytes;
+  std::shared_ptr<const CassPrepared> prepared;
+  for (const QuerySpec& query : {query_, changed, query_}) ASSERT_TRUE(session_->Prepare(query, &prepared).ok());
+  EXPECT_EQ(driver_.prepare_calls, 3);
+}
+
 TEST_F(SessionTest, PrepareErrorsNameTheTable) {
   ASSERT_TRUE(Connect(Config()).ok());
   std::shared_ptr<const CassPrepared> prepared;
@@ -167,6 +176,7 @@ TEST_F(SessionTest, PrepareErrorsNameTheTable) {
   status = session_->Prepare(query_, &prepared);
   EXPECT_EQ(status.code(), StatusCode::kDeadlineExceeded);
   EXPECT_TRUE(Contains(status.message(), "ks.data")) << status.message();
+  EXPECT_TRUE(session_->doubtful());
 }
 
 TEST_F(SessionTest, RefusesAKeyColumnThatIsNoUuid) {

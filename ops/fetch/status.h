@@ -14,7 +14,6 @@ enum class StatusCode {
   kDeadlineExceeded,
   kNotFound,
   kUnauthenticated,
-  kResourceExhausted,
   kFailedPrecondition,
   kUnavailable,
   kInternal,
@@ -41,7 +40,6 @@ inline Status InvalidArgument(std::string message) { return {StatusCode::kInvali
 inline Status DeadlineExceeded(std::string message) { return {StatusCode::kDeadlineExceeded, std::move(message)}; }
 inline Status NotFound(std::string message) { return {StatusCode::kNotFound, std::move(message)}; }
 inline Status Unauthenticated(std::string message) { return {StatusCode::kUnauthenticated, std::move(message)}; }
-inline Status ResourceExhausted(std::string message) { return {StatusCode::kResourceExhausted, std::move(message)}; }
 inline Status FailedPrecondition(std::string message) { return {StatusCode::kFailedPrecondition, std::move(message)}; }
 inline Status Unavailable(std::string message) { return {StatusCode::kUnavailable, std::move(message)}; }
 inline Status Internal(std::string message) { return {StatusCode::kInternal, std::move(message)}; }

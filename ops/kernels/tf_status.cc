@@ -17,8 +17,6 @@ absl::StatusCode ToTfCode(StatusCode code) {
       return absl::StatusCode::kNotFound;
     case StatusCode::kUnauthenticated:
       return absl::StatusCode::kUnauthenticated;
-    case StatusCode::kResourceExhausted:
-      return absl::StatusCode::kResourceExhausted;
     case StatusCode::kFailedPrecondition:
       return absl::StatusCode::kFailedPrecondition;
     case StatusCode::kUnavailable:
