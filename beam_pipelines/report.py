@@ -10,7 +10,7 @@ _LISTED = 20  # Of each kind of remark; the rest is in summary.json.
 
 
 def print_summary(summary: Summary, output: str, console: Console) -> None:
-    """Prints a table of slides, totals, and what went wrong."""
+    """Prints a table of slides with a column for each reason to reject a patch, totals, and what went wrong."""
     console.print(_table(summary))
     _remarks(
         console, "Annotations used after repair", [text for text, repaired in summary.annotation_problems if repaired]
@@ -30,11 +30,12 @@ def _table(summary: Summary) -> Table:
     names = ("planned",) if summary.dry_run else ("planned", "written", "skipped", "failed", "stored")
     for name in names:
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("rejected", overflow="fold")
+    reasons = sorted({reason for slide in summary.slides for reason, count in slide.rejected.items() if count})
+    for reason in reasons:
+        table.add_column(reason.replace(" ", "\n"), justify="right", no_wrap=True, style="dim")
     for slide in summary.slides:
-        rejected = ", ".join(f"{count:,} {reason}" for reason, count in slide.rejected.items() if count)
-        counts = [f"{getattr(slide, name) or 0:,}" for name in names]
-        table.add_row(escape(slide.slide), slide.status, *counts, rejected)
+        counts = [getattr(slide, name) or 0 for name in names] + [slide.rejected.get(reason, 0) for reason in reasons]
+        table.add_row(escape(slide.slide), slide.status, *(f"{count:,}" for count in counts))
     return table
 
 

@@ -69,6 +69,16 @@ def test_whatever_a_check_raises_the_others_are_shown(monkeypatch, error):
     assert "Fit, but for: first" in result.stdout
 
 
+def test_a_package_that_an_extra_brings_is_absent_and_the_command_is_told(monkeypatch):
+    only(monkeypatch, Check("thing", raising(ModuleNotFoundError("No module named 'psutil'", name="psutil")), "no fix"))
+
+    result = doctor()
+
+    assert result.exit_code == 0
+    assert "–" in result.stdout and "psutil" in result.stdout
+    assert "pip install 'tfcass[devcluster]'" in " ".join(result.stdout.split())
+
+
 def test_ctrl_c_is_no_finding(monkeypatch):
     only(monkeypatch, Check("slow", raising(KeyboardInterrupt()), ""))
 

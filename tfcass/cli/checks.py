@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Literal
 
+from tfcass._extras import missing_extra
 from tfcass.errors import TfcassError
 
 if TYPE_CHECKING:
@@ -62,6 +63,9 @@ class Check:
             return Finding(self.name, "broken" if self.required else "absent", str(error), self.fix, self.required)
         except KeyboardInterrupt:
             raise
+        except ModuleNotFoundError as error:
+            detail = str(missing_extra(error, wanted_by="this check") or f"{type(error).__name__}: {error}")
+            return Finding(self.name, "broken" if self.required else "absent", detail, required=self.required)
         except TfcassError as error:  # Its message holds the fix.
             return Finding(self.name, "broken", str(error), required=self.required)
         except BaseException as error:  # Native modules raise anything when they are broken, SystemExit included.
