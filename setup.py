@@ -27,16 +27,19 @@ class BazelBuild(build_ext):
         bazel = os.environ.get("BAZEL", "bazel")
         if shutil.which(bazel) is None:
             sys.exit(
-                f"tfcass is built with Bazel, and {bazel!r} is not on PATH: apt-get install bazel-bootstrap, or set BAZEL"
+                f"tfcass is built with Bazel, and {bazel!r} is not on PATH: "
+                "apt-get install bazel-bootstrap, or set BAZEL"
             )
-        # pip's isolated build hides the user's packages behind PYTHONPATH; the op library must fit the user's TensorFlow.
+        # pip's isolated build hides the user's packages behind PYTHONPATH; the op library must fit the user's
+        # TensorFlow.
         env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
         env["PYTHON_BIN_PATH"] = sys.executable
         if subprocess.run(
             [sys.executable, "-c", "import tensorflow"], env=env, cwd="/", capture_output=True
         ).returncode:
             sys.exit(
-                f"{sys.executable} has no TensorFlow: `pip install tensorflow` (or tensorflow-cpu), then install tfcass again"
+                f"{sys.executable} has no TensorFlow: `pip install tensorflow` (or tensorflow-cpu), "
+                "then install tfcass again"
             )
         subprocess.run([bazel, "build", "//ops:all"], cwd=ROOT, env=env, check=True)
         package = pathlib.Path(self.get_ext_fullpath(ext.name)).parent

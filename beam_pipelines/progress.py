@@ -32,13 +32,15 @@ def note_progress(path: str | os.PathLike[str], kind: str, count: int) -> None:
 def shown_progress(path: Path, slides: int, *, stream: TextIO | None = None) -> Iterator[None]:
     """Shows on stderr, while the block runs, what workers note in `path`; the file is gone afterwards."""
     stream = sys.stderr if stream is None else stream
-    path.write_bytes(b"")
+    with contextlib.suppress(OSError):  # Then nothing is shown. A result that cannot be written is told by its writer.
+        path.write_bytes(b"")
     ticker = _Ticker(path, slides, stream)
     try:
         with ticker:
             yield
     finally:
-        path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            path.unlink(missing_ok=True)
 
 
 class _Ticker:

@@ -15,7 +15,7 @@ from typing import Any
 from beam_pipelines.slide_list import SlideList
 
 # Stages at which a slide as a whole can fail; at any other, a patch failed.
-PLAN, COMPARE = "plan", "compare with stored"
+COPIES, PLAN, COMPARE = "compare with other slides", "plan", "compare with stored"
 
 
 class SlideStatus(str, enum.Enum):
@@ -26,7 +26,15 @@ class SlideStatus(str, enum.Enum):
     NO_TISSUE = "without tissue"
     NOTHING_KEPT = "no patch qualifies"
     UNREADABLE = "unreadable"
+    COPY = "copy of another slide"
     STORED_OTHERWISE = "stored in another encoding"
+
+
+_FAILED_AT = {
+    COPIES: SlideStatus.COPY,
+    PLAN: SlideStatus.UNREADABLE,
+    COMPARE: SlideStatus.STORED_OTHERWISE,
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -167,8 +175,7 @@ def summarise(
             written[slide] += count
         else:
             dead.append(content)
-            if content["stage"] in (PLAN, COMPARE):
-                status = SlideStatus.UNREADABLE if content["stage"] == PLAN else SlideStatus.STORED_OTHERWISE
+            if status := _FAILED_AT.get(content["stage"]):
                 errors[content["slide"]] = (status, content["error"])
             else:
                 failed[content["slide"]] += 1

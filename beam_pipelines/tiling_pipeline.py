@@ -1,8 +1,9 @@
 """The transforms of the tiling pipeline.
 
-SlideTask -> PlanSlideFn -> PatchGroup -> Reshuffle -> CutPatchesFn -> rows -> data table -> metadata table
-                 |                                          |              |               |
-                 +------------------ records of what became of slides and patches ---------+--> one list
+SlideTask -> group by content -> FirstOfCopiesFn -> PlanSlideFn -> PatchGroup -> Reshuffle
+Reshuffle -> CutPatchesFn -> rows -> data table -> metadata table
+
+All of them also give records of what became of slides and patches, which end in one list.
 
 A patch's metadata row is written after the cluster has acknowledged its data row, so that no metadata row points to
 nothing, whenever a run ends. The stages after the Reshuffle run as one: pixels go from the slide to the database within
@@ -11,7 +12,7 @@ a worker and are never stored in between.
 
 import collections
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ from beam_pipelines.slides.open import Slide, open_slide
 from beam_pipelines.slides.plan import SlidePlan, cut_patch, plan_slide
 from beam_pipelines.slides.tiles import PatchLocation
 from beam_pipelines.stored import StoredOtherwise, StoredPatches, Unstored
-from beam_pipelines.summary import COMPARE, PLAN, SlideStatus
+from beam_pipelines.summary import COMPARE, COPIES, PLAN, SlideStatus
 from beam_pipelines.tiling_run import TilingRun
 from tfcass.schema import DATA_COLUMNS, METADATA_COLUMNS
 
@@ -67,13 +68,15 @@ def build(
       run: Settings.
       deliver: Called once, on a worker, with all records.
     """
-    planned = (
+    originals = (
         pipeline
         | "Slides" >> beam.Create(tasks)
-        | "Spread slides" >> beam.Reshuffle()
-        | "Plan" >> beam.ParDo(PlanSlideFn(run)).with_outputs(RECORDS, main="groups")
+        | "Content" >> beam.Map(_by_content)
+        | "Same content" >> beam.GroupByKey()  # Spreads the slides over workers, too.
+        | "First of copies" >> beam.ParDo(FirstOfCopiesFn(run)).with_outputs(RECORDS, main="slides")
     )
-    records = [planned[RECORDS]]
+    planned = originals["slides"] | "Plan" >> beam.ParDo(PlanSlideFn(run)).with_outputs(RECORDS, main="groups")
+    records = [originals[RECORDS], planned[RECORDS]]
     if not run.dry_run:
         records += _cut_and_write(planned["groups"], run)
     (records | "All records" >> beam.Flatten() | "One list" >> beam.combiners.ToList() | "Deliver" >> beam.Map(deliver))
@@ -104,6 +107,28 @@ def _cut_and_write(groups: beam.PCollection, run: TilingRun) -> list[beam.PColle
         metadata.dead | "Metadata not written" >> beam.Map(_dead),
         written,
     ]
+
+
+class FirstOfCopiesFn(beam.DoFn):
+    """Slides of the same content -> the first by name; each other one is a record.
+
+    A copy would have the ids of the first one's patches: the same pixels under two patients, in two splits.
+    """
+
+    def __init__(self, run: TilingRun) -> None:
+        self._run = run
+        self._slides_failed = Metrics.counter(_NAMESPACE, "slides_failed")
+
+    def process(self, same: tuple[str, Iterable[SlideTask]]) -> Iterator[Any]:
+        first, *copies = sorted(same[1], key=lambda task: task.name)
+        yield first
+        for task in copies:
+            self._slides_failed.inc()
+            note_progress(progress_file(self._run.output), "slides", 1)
+            error = (
+                f"shows the same pixels as {first.name!r}, which stands for both; remove one, or correct whose it is"
+            )
+            yield TaggedOutput(RECORDS, _dead(DeadLetter({"slide": task.name, "path": task.ref.path}, COPIES, error)))
 
 
 class PlanSlideFn(beam.DoFn):
@@ -202,6 +227,14 @@ class CutPatchesFn(beam.DoFn):
                 self._slides.popitem(last=False)[1].close()
         self._slides.move_to_end(path)
         return self._slides[path]
+
+
+def _by_content(task: SlideTask) -> tuple[str, SlideTask]:
+    try:
+        with open_slide(task.ref.path) as slide:
+            return slide.content_id, task
+    except SlideError:  # Like no other; planning says what is wrong with it.
+        return task.ref.path, task
 
 
 def _row(location: PatchLocation) -> dict[str, Any]:

@@ -117,6 +117,22 @@ def test_quick_is_smaller_and_can_be_changed(tmp_path):
     assert quick.epochs == 9
 
 
+def test_without_options_there_are_several_patients_with_slides_of_the_size_of_scanned_ones(tmp_path):
+    settings = DemoSettings(out=tmp_path)
+
+    assert settings.size_px >= 10_000 and settings.patients >= 4 and max(settings.slides_per_patient) > 1
+
+
+@pytest.mark.parametrize("stage", ["predict", "report"])
+def test_a_stage_that_cannot_work_says_so_in_one_line(tmp_path, stage):
+    command = [sys.executable, "-m", f"tfcass.demo.{stage}", "--out", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100)
+
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("error: no development cluster runs in ")
+    assert "Traceback" not in done.stderr
+
+
 def test_state_on_a_full_disk_is_one_clear_error_and_the_old_state_stays(tmp_path):
     path = tmp_path / "state.json"
     State(path).put("slides", _record())

@@ -12,7 +12,8 @@ from beam_pipelines.slides.errors import SlideError
 from tests.support.slide_files import PINK, paint_tissue, write_pyramid
 from tfcass.demo import gather
 from tfcass.demo.contents import Confusion
-from tfcass.demo.predict import rows_of_test_patients
+from tfcass.demo.predict import rows_of_test_patients, write_results
+from tfcass.demo.settings import Paths
 from tfcass.errors import TfcassError
 
 _SCHEMA = pa.schema(
@@ -106,6 +107,22 @@ def test_all_patches_of_test_patients_are_predicted_and_those_of_the_split_marke
     marked = rows.filter(rows["in_split"])["patch_id"].to_pylist()
     assert set(marked) == set(splits_with_fewer.table("test")["patch_id"].to_pylist())
     assert 0 < len(marked) < 6
+
+
+def test_predictions_on_a_full_disk_are_one_clear_error_and_the_old_ones_stay(metadata, tmp_path, monkeypatch):
+    paths = Paths(tmp_path)
+    paths.predictions.parent.mkdir(parents=True, exist_ok=True)
+    write_results(metadata, {"accuracy": 0.5}, paths)
+    before = paths.predictions.read_bytes()
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("tfcass.splits.files.os.fsync", full)
+    with pytest.raises(TfcassError, match="cannot write .*predictions.parquet.*No space left on device"):
+        write_results(metadata.slice(3), {"accuracy": 0.6}, paths)
+
+    assert paths.predictions.read_bytes() == before
 
 
 def test_the_confusion_counts_only_what_the_split_took():

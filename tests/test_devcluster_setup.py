@@ -11,7 +11,7 @@ from cryptography import x509
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tfcass.devcluster import config, jars, ports, tls
+from tfcass.devcluster import config, jars, ports, tls, tools
 from tfcass.devcluster.java import Java, find_java
 from tfcass.devcluster.settings import Settings
 from tfcass.errors import DevClusterError, OptionError
@@ -239,3 +239,11 @@ def test_the_command_carries_the_marker_by_which_the_node_is_known(tmp_path):
 
     assert node.marker in command
     assert {"-Xms2g", "-Xmx2g"} <= set(command)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_a_disk_that_has_no_room_for_the_settings_of_cqlsh_is_named(tmp_path):
+    (tmp_path / "cqlshrc").symlink_to("/dev/full")  # Each write there fails as on a full disk.
+
+    with pytest.raises(DevClusterError, match=f"cannot write {tmp_path / 'cqlshrc'}: No space left on device"):
+        tools._cqlshrc(tmp_path)

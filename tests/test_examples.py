@@ -110,6 +110,23 @@ def test_the_quickstart_runs(patches: list[object]) -> None:
     assert "Epoch 3/3" in process.stdout
 
 
+def test_every_example_is_run_here() -> None:
+    assert set((ROOT / "examples").glob("*.py")) == {TRAIN, QUICKSTART}
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_a_full_disk_is_told_in_one_line(patches: list[object], tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "model.keras").symlink_to("/dev/full")  # Each write there fails as on a full disk.
+
+    process = run_alone(TRAIN, [*patches, "--epochs", 1], timeout_s=90)
+
+    assert process.returncode == 1
+    assert f"error: cannot write into {tmp_path / 'out'}: " in process.stdout
+    assert "No space left on device" in process.stdout
+    assert "Traceback" not in process.stdout
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -4,6 +4,7 @@ import base64
 import io
 import re
 from html.parser import HTMLParser
+from pathlib import Path
 
 import attrs
 import numpy as np
@@ -24,6 +25,7 @@ from tfcass.demo.contents import (
 )
 from tfcass.demo.page import render
 from tfcass.demo.pictures import patch_uri
+from tfcass.demo.report import write_report
 from tfcass.errors import TfcassError
 
 
@@ -144,6 +146,18 @@ def test_every_picture_is_whole(page):
 def test_the_expected_pictures_are_there(page):
     # Unseen slide 3, colour bar 1, curves 2, confusion matrices 2, slides 2, patches 2.
     assert len(page.images) == 12
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_a_full_disk_is_one_clear_error_and_the_old_report_stays(report, tmp_path):
+    path = tmp_path / "report.html"
+    path.write_text("old")
+    path.with_name("report.html.part").symlink_to("/dev/full")  # Each write there fails as on a full disk.
+
+    with pytest.raises(TfcassError, match="cannot write .*report.html.*No space left on device"):
+        write_report(report, path)
+
+    assert [(file.name, file.read_text()) for file in tmp_path.iterdir()] == [("report.html", "old")]
 
 
 @pytest.mark.parametrize(

@@ -87,6 +87,32 @@ def test_a_full_disk_leaves_the_old_splits(saved: Path, monkeypatch: pytest.Monk
     assert not [path for path in saved.iterdir() if path.name.startswith(".")]
 
 
+@pytest.mark.parametrize("files_before", [0, 1, 2])
+def test_ctrl_c_while_saving_leaves_the_old_splits_and_saving_again_completes(
+    saved: Path, monkeypatch: pytest.MonkeyPatch, files_before: int
+) -> None:
+    before = Splits.load(saved).digest
+    other = split(ROWS, ratios=RATIOS, seed=1)
+    moved: list[object] = []
+
+    def interrupted(*paths: object) -> None:
+        if len(moved) == files_before:
+            raise KeyboardInterrupt
+        moved.append(paths)
+        os.rename(*paths)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(files.os, "replace", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            other.save(saved)
+
+    assert Splits.load(saved).digest == before
+    assert not [path for path in saved.iterdir() if path.name.startswith(".")]
+    other.save(saved)
+    assert Splits.load(saved).digest == other.digest
+    assert sorted(path.name.split("-")[0] for path in saved.iterdir()) == ["manifest.json", "train", "val"]
+
+
 def test_no_splits_in_the_folder(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").touch()
 

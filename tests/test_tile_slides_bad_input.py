@@ -59,6 +59,21 @@ def test_a_text_file_called_svs_is_reported_and_the_others_are_tiled(bench: Benc
     assert (letter["slide"], letter["stage"]) == ("bad_1.svs", "plan")
 
 
+def test_a_copy_of_a_slide_under_another_patient_is_named_and_left_out(bench: Bench, cassandra_session) -> None:
+    path = bench.annotated_slide("p1_0")
+    path.with_name("q7_3.tif").write_bytes(path.read_bytes())
+    bench.annotate("q7_3", normal=square(0, 0, 3, 3))
+
+    summary = run(bench.options())
+
+    copy = outcome(summary, "q7_3.tif")
+    assert (summary.exit_code, copy.status, copy.planned) == (3, "copy of another slide", 0)
+    assert "the same pixels as 'p1_0.tif'" in copy.error and copy.error in summary.complaints()[0]
+    assert outcome(summary, "p1_0.tif").stored == 9
+    rows = cassandra_session.execute(f"SELECT patient_id FROM {bench.keyspace}.metadata_by_nat")
+    assert {row.patient_id for row in rows} == {"good", "p1"}
+
+
 def test_a_damaged_patch_is_a_dead_letter_with_its_place_and_its_neighbours_are_written(bench: Bench) -> None:
     path = bench.annotated_slide("torn_0")
     with tifffile.TiffFile(path) as tiff:
@@ -298,6 +313,13 @@ def test_a_full_disk_is_one_clear_error(bench: Bench, small_disk: Path, capsys) 
     assert "No space left on device" in error_line(capsys)
     assert not list(small_disk.rglob("*.part"))
     assert not (small_disk / "summary.json").exists()
+
+
+def test_progress_that_cannot_be_written_does_not_stop_the_run(bench: Bench, capsys) -> None:
+    (bench.output / ".progress").mkdir(parents=True)
+
+    assert main(bench.flags("--workers", "1")) == 0
+    assert capsys.readouterr().err == ""
 
 
 def test_output_that_cannot_grow_is_one_clear_error_from_worker_processes(bench: Bench) -> None:

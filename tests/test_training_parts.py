@@ -144,6 +144,19 @@ def test_a_full_disk_keeps_the_last_checkpoint(tmp_path: Path, monkeypatch: pyte
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_a_full_disk_while_writing_the_log_is_one_clear_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = training.TrainingLog(tmp_path / "history.json", rows_per_epoch=8)
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("tfcass.splits.files.os.fsync", full)
+    with pytest.raises(TfcassError, match="cannot write .*history.json: No space left on device"):
+        small_model().fit(np.zeros((8, 2)), np.zeros((8, 3)), verbose=0, callbacks=[log])
+
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_the_log_of_a_resumed_run_keeps_the_epochs_before(tmp_path: Path) -> None:
     path = tmp_path / "history.json"
     path.write_text(json.dumps({"epochs": [{"epoch": 1, "loss": 0.5}, {"epoch": 2, "loss": 0.4}]}))

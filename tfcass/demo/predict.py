@@ -6,7 +6,9 @@ Writes predictions.parquet (patch_id, patient_id, slide, x, y, label, in_split, 
 import argparse
 import json
 import os
+import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -25,6 +27,7 @@ from tfcass.demo.read_back import measure_reads  # noqa: E402
 from tfcass.demo.settings import DATA_TABLE, METADATA_TABLE, Paths  # noqa: E402
 from tfcass.devcluster import DevCluster  # noqa: E402
 from tfcass.errors import TfcassError  # noqa: E402
+from tfcass.splits.files import replace_file  # noqa: E402
 from tfcass.splits.rows import key_array  # noqa: E402
 
 SPLIT = "test"
@@ -68,6 +71,23 @@ def rows_of_test_patients(metadata: pa.Table, splits: tfcass.Splits) -> pa.Table
     return rows.append_column("in_split", pa.array([key in taken for key in rows["patch_id"].to_pylist()]))
 
 
+def write_results(predictions: pa.Table, speed: Mapping[str, float], paths: Paths) -> None:
+    """Writes both files; what an earlier run left stays until the new one is whole.
+
+    Raises:
+      TfcassError: a file cannot be written.
+    """
+    parquet = pa.BufferOutputStream()
+    pq.write_table(predictions, parquet)
+    text = json.dumps(dict(speed), indent=1) + "\n"
+    for path, data in ((paths.predictions, parquet.getvalue()), (paths.speed, text.encode())):
+        try:
+            replace_file(path, data)
+        except OSError as error:
+            reason = error.strerror or error
+            raise TfcassError(f"cannot write {str(path)!r}: {reason}; make room and run the demo again") from error
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tfcass.demo.predict", description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, required=True, help="folder of the demo run")
@@ -84,7 +104,6 @@ def main() -> None:
     probability = predict(key_array(rows, "patch_id"), model, cluster)
     seconds = time.perf_counter() - start
     rows = rows.append_column("probability", pa.array(probability))
-    pq.write_table(rows, paths.predictions)
 
     print("measuring random reads", flush=True)
     reads = measure_reads(key_array(metadata, "patch_id"), table=DATA_TABLE, cluster=cluster, seed=arguments.seed)
@@ -98,9 +117,12 @@ def main() -> None:
         "read_rows_per_s": reads.rows_per_s,
         "read_mb_per_s": reads.mb_per_s,
     }
-    paths.speed.write_text(json.dumps(speed, indent=1) + "\n", "utf-8")
+    write_results(rows, speed, paths)
     print(f"{SPLIT}: accuracy {confusion.accuracy:.1%} over {confusion.total} patches", flush=True)
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except TfcassError as told:
+        sys.exit(f"error: {told}")

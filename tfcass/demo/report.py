@@ -9,6 +9,7 @@ page.py        contents -> one HTML file                              palette.py
 import argparse
 import datetime
 import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -164,4 +165,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except TfcassError as told:
+        sys.exit(f"error: {told}")

@@ -38,7 +38,7 @@ def cqlsh(node: Node, arguments: Sequence[str]) -> list[str]:
     """The command that runs cqlsh on that node; writes the files that tell it the password and the authority.
 
     Raises:
-      DevClusterError: cqlsh is not installed.
+      DevClusterError: cqlsh is not installed, or there is no room for its settings.
     """
     program = shutil.which(
         "cqlsh", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
@@ -67,6 +67,9 @@ def _cqlshrc(home: Path) -> Path:
 def _write(file: Path, content: dict[str, dict[str, str]]) -> Path:
     parser = configparser.RawConfigParser()
     parser.read_dict(content)
-    with open(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as stream:
-        parser.write(stream)
+    try:
+        with open(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as stream:
+            parser.write(stream)
+    except OSError as error:
+        raise DevClusterError(f"cannot write {file}: {error.strerror}; make room, or check its permissions") from error
     return file
