@@ -134,9 +134,9 @@ def test_an_unusable_contact_point_beside_a_live_one_is_logged(
 ) -> None:
     (live,) = cassandra.contact_points
 
-    connect(dataclasses.replace(cassandra, contact_points=["127.0.0.7", live]))
+    connect(dataclasses.replace(cassandra, contact_points=["127.0.0.8", live]))
 
-    assert f"cannot reach Cassandra at 127.0.0.7:{cassandra.port}: connection refused" in caplog.text
+    assert f"cannot reach Cassandra at 127.0.0.8:{cassandra.port}: connection refused" in caplog.text
 
 
 def test_credentials_for_a_server_that_asks_for_none_do_no_harm(cassandra: tfcass.Cluster) -> None:
@@ -241,6 +241,16 @@ def test_an_authority_that_did_not_sign_is_recognised(secure_cassandra: SecureCa
     for tls in (stranger, tfcass.Tls(), dataclasses.replace(stranger, verify_hostname=False)):
         with pytest.raises(tfcass.TlsError, match=r"signed by an authority that is not trusted .*Tls\(ca="):
             connect(dataclasses.replace(secure_cassandra.cluster, tls=tls))
+
+
+def test_an_authoritys_file_that_is_gone_by_now_is_named(secure_cassandra: SecureCassandra, tmp_path: Path) -> None:
+    ca = tmp_path / "ca.pem"
+    ca.write_bytes(Path(secure_cassandra.ca).read_bytes())
+    cluster = dataclasses.replace(secure_cassandra.cluster, tls=tfcass.Tls(ca=ca))
+    ca.unlink()
+
+    with pytest.raises(tfcass.OptionError, match="ca.pem"):
+        connect(cluster)
 
 
 def test_a_certificate_for_another_address_lists_those_it_is_for(secure_cassandra: SecureCassandra) -> None:

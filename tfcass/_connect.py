@@ -52,7 +52,7 @@ def open_session(settings: "Cluster") -> "Iterator[Session]":
 
 def _answering_addresses(settings: "Cluster") -> list[str]:
     """IP addresses of the contact points that answer, in the order of the contact points: at least one."""
-    answers: queue.SimpleQueue[tuple[int, str | ClusterError]] = queue.SimpleQueue()
+    answers: queue.SimpleQueue[tuple[int, str | TfcassError]] = queue.SimpleQueue()
 
     def ask(position: int, host: str) -> None:
         try:
@@ -73,6 +73,8 @@ def _answering_addresses(settings: "Cluster") -> list[str]:
             break
         if isinstance(answer, ClusterError):
             failures[position] = answer
+        elif isinstance(answer, TfcassError):
+            raise answer  # A setting, such as a TLS file that is gone by now: no contact point will do.
         else:
             found[position] = answer
             deadline = min(deadline, time.monotonic() + _STRAGGLER_S)
