@@ -118,7 +118,7 @@ def test_predictions_on_a_full_disk_are_one_clear_error_and_the_old_ones_stay(me
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("tfcass.splits.files.os.fsync", full)
+    monkeypatch.setattr("tfcass._files.os.fsync", full)
     with pytest.raises(TfcassError, match="cannot write .*predictions.parquet.*No space left on device"):
         write_results(metadata.slice(3), {"accuracy": 0.6}, paths)
 

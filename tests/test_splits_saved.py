@@ -13,8 +13,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.support.split_rows import patients
+from tfcass import _files
 from tfcass.errors import SplitError
-from tfcass.splits import Splits, files, split
+from tfcass.splits import Splits, split
 
 RATIOS = {"train": 8, "val": 2}
 ROWS = patients([(5, 5)] * 10)
@@ -79,7 +80,7 @@ def test_a_full_disk_leaves_the_old_splits(saved: Path, monkeypatch: pytest.Monk
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(files.os, "fsync", full)
+    monkeypatch.setattr(_files.os, "fsync", full)
     with pytest.raises(SplitError, match="cannot save splits in .*No space left on device"):
         split(ROWS, ratios=RATIOS, seed=1).save(saved)
 
@@ -102,7 +103,7 @@ def test_ctrl_c_while_saving_leaves_the_old_splits_and_saving_again_completes(
         os.rename(*paths)
 
     with monkeypatch.context() as patched:
-        patched.setattr(files.os, "replace", interrupted)
+        patched.setattr(_files.os, "replace", interrupted)
         with pytest.raises(KeyboardInterrupt):
             other.save(saved)
 

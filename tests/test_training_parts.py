@@ -136,7 +136,7 @@ def test_a_full_disk_keeps_the_last_checkpoint(tmp_path: Path, monkeypatch: pyte
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("tfcass.splits.files.os.fsync", full)
+    monkeypatch.setattr("tfcass._files.os.fsync", full)
     with pytest.raises(TfcassError, match="cannot write checkpoint .*No space left on device"):
         write_checkpoint(path)
 
@@ -150,7 +150,7 @@ def test_a_full_disk_while_writing_the_log_is_one_clear_error(tmp_path: Path, mo
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("tfcass.splits.files.os.fsync", full)
+    monkeypatch.setattr("tfcass._files.os.fsync", full)
     with pytest.raises(TfcassError, match="cannot write .*history.json: No space left on device"):
         small_model().fit(np.zeros((8, 2)), np.zeros((8, 3)), verbose=0, callbacks=[log])
 

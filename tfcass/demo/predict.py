@@ -22,12 +22,12 @@ import tensorflow as tf  # noqa: E402
 
 import tfcass  # noqa: E402
 from beam_pipelines.slides.tiles import TilingOptions  # noqa: E402
+from tfcass._files import replace_file  # noqa: E402
 from tfcass.demo.gather import confusion_of_predictions, split_of_patient  # noqa: E402
 from tfcass.demo.read_back import measure_reads  # noqa: E402
 from tfcass.demo.settings import DATA_TABLE, METADATA_TABLE, Paths  # noqa: E402
 from tfcass.devcluster import DevCluster  # noqa: E402
 from tfcass.errors import TfcassError  # noqa: E402
-from tfcass.splits.files import replace_file  # noqa: E402
 from tfcass.splits.rows import key_array  # noqa: E402
 
 SPLIT = "test"

@@ -8,7 +8,6 @@ page.py        contents -> one HTML file                              palette.py
 
 import argparse
 import datetime
-import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,6 +16,7 @@ import pyarrow.parquet as pq
 
 import tfcass
 from beam_pipelines.slides.tiles import TilingOptions
+from tfcass._files import replace_file
 from tfcass.demo import gather
 from tfcass.demo.contents import Report, StageLine
 from tfcass.demo.environment import describe_environment
@@ -141,12 +141,9 @@ def write_report(report: Report, path: Path) -> None:
       TfcassError: the file cannot be written.
     """
     html = render(report)
-    temporary = path.with_name(path.name + ".part")
     try:
-        temporary.write_text(html, "utf-8")
-        os.replace(temporary, path)
+        replace_file(path, html.encode())
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise TfcassError(f"cannot write {str(path)!r}: {error.strerror}; make room and run the demo again") from error
 
 

@@ -1,15 +1,14 @@
 """What the demo has finished: state.json, one record a stage, and the lock that keeps two runs out of one folder."""
 
 import contextlib
-import fcntl
 import json
-import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import attrs
 
+from tfcass._files import locked_folder, replace_file
 from tfcass.errors import TfcassError
 
 _FORMAT = 1
@@ -60,12 +59,9 @@ class State:
 
     def _save(self) -> None:
         content = {"format": _FORMAT, "stages": {name: attrs.asdict(record) for name, record in self._records.items()}}
-        temporary = self._path.with_name(self._path.name + ".part")
         try:
-            temporary.write_text(json.dumps(content, indent=1) + "\n", "utf-8")
-            os.replace(temporary, self._path)
+            replace_file(self._path, (json.dumps(content, indent=1) + "\n").encode())
         except OSError as error:
-            temporary.unlink(missing_ok=True)
             raise TfcassError(
                 f"cannot write {str(self._path)!r}: {error.strerror}; make room or give another folder (--out)"
             ) from error
@@ -89,23 +85,20 @@ def _load(path: Path) -> dict[str, Record]:
 
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Makes the folder and holds it for this process; the system lets go of it when the process ends, however it ends.
+    """Makes the folder and holds it for this process.
 
     Raises:
       TfcassError: another demo run uses the folder, or it cannot be made or written.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = open(folder / ".lock", "w")
-    except OSError as error:
-        raise TfcassError(
-            f"cannot write into {str(folder)!r}: {error.strerror}; give another folder (--out)"
-        ) from error
-    with lock:
+    with contextlib.ExitStack() as held:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            held.enter_context(locked_folder(folder))
         except BlockingIOError:
             raise TfcassError(
                 f"another demo run is using {str(folder)!r}; wait for it, or give another folder (--out)"
             ) from None
+        except OSError as error:
+            raise TfcassError(
+                f"cannot write into {str(folder)!r}: {error.strerror}; give another folder (--out)"
+            ) from error
         yield

@@ -2,12 +2,11 @@
 
 import contextlib
 import dataclasses
-import fcntl
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from tfcass._files import locked_folder, replace_file
 from tfcass.devcluster.process import ProcessId
 from tfcass.devcluster.settings import Settings
 from tfcass.errors import DevClusterError
@@ -59,10 +58,8 @@ def load(home: Path) -> State | None:
 
 def save(home: Path, state: State) -> None:
     """Writes the state so that a reader, or a crash in the middle, sees the old one or the new one whole."""
-    path = home / "state.json"
-    scratch = home / f".state.json.{os.getpid()}"
-    scratch.write_text(json.dumps({"version": _VERSION, **dataclasses.asdict(state)}, indent=2) + "\n")
-    scratch.replace(path)
+    text = json.dumps({"version": _VERSION, **dataclasses.asdict(state)}, indent=2) + "\n"
+    replace_file(home / "state.json", text.encode())
 
 
 @contextlib.contextmanager
@@ -72,16 +69,13 @@ def locked(home: Path) -> Iterator[None]:
     Raises:
       DevClusterError: The folder cannot be written, or another command holds the lock.
     """
-    try:
-        home.mkdir(parents=True, exist_ok=True)
-        lock = open(home / ".lock", "w")
-    except OSError as error:
-        raise DevClusterError(
-            f"cannot write to {home}: {error.strerror}; choose another folder with TFCASS_HOME"
-        ) from error
-    with lock:
+    with contextlib.ExitStack() as held:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            held.enter_context(locked_folder(home))
         except BlockingIOError:
             raise DevClusterError(f"another `tfcass dev` command is at work in {home}; wait until it ends") from None
+        except OSError as error:
+            raise DevClusterError(
+                f"cannot write to {home}: {error.strerror}; choose another folder with TFCASS_HOME"
+            ) from error
         yield

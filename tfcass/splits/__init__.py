@@ -8,7 +8,6 @@ splits.py   Splits: what comes out
 report.py   SplitReport: counts per class and group, and the proof that no group leaks
 store.py    Splits <-> manifest.json + Parquet
 naming.py   "did you mean"
-files.py    files that are there complete or not at all
 randomness.py  seeded order, the same on every machine
 """
 

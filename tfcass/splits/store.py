@@ -16,8 +16,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from tfcass._files import replace_file
 from tfcass.errors import KeyFormatError, SplitError
-from tfcass.splits.files import replace_file
 from tfcass.splits.naming import listed
 from tfcass.splits.report import find_leaks
 from tfcass.splits.rows import key_order

@@ -9,8 +9,8 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from tfcass._files import replace_file
 from tfcass.errors import SplitError, TfcassError
-from tfcass.splits.files import replace_file
 from tfcass.training import ranks
 
 _FORMAT = "tfcass checkpoint 1"

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import keras
 
+from tfcass._files import replace_file
 from tfcass.errors import TfcassError
-from tfcass.splits.files import replace_file
 from tfcass.training import ranks
 
 

@@ -1,8 +1,10 @@
-"""Files that are there complete or not at all."""
+"""Files that are there complete or not at all, and folders that one process at a time may change."""
 
 import contextlib
+import fcntl
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 
@@ -25,3 +27,17 @@ def replace_file(path: str | os.PathLike[str], data: bytes | memoryview) -> None
         with contextlib.suppress(OSError):
             os.unlink(temporary)
         raise
+
+
+@contextlib.contextmanager
+def locked_folder(folder: Path) -> Iterator[None]:
+    """Makes the folder if it is absent and holds its lock, which ends with the process, however that ends.
+
+    Raises:
+      BlockingIOError: Another process holds it.
+      OSError: The folder cannot be made or written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / ".lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
