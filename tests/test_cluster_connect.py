@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import tfcass
-from tests.support.forwarder import forwarding
+from tests.support.proxy import proxy_of
 from tests.support.servers import SecureCassandra
 from tfcass.devcluster import tls as devcluster_tls
 
@@ -254,22 +254,22 @@ def test_an_authoritys_file_that_is_gone_by_now_is_named(secure_cassandra: Secur
 
 
 def test_a_certificate_for_another_address_lists_those_it_is_for(secure_cassandra: SecureCassandra) -> None:
-    with forwarding((secure_cassandra.host, secure_cassandra.port), listen_on="127.0.0.9") as port:
-        elsewhere = dataclasses.replace(secure_cassandra.cluster, contact_points=["127.0.0.9"], port=port)
+    with proxy_of((secure_cassandra.host, secure_cassandra.port), listen_on="127.0.0.9") as proxy:
+        elsewhere = dataclasses.replace(secure_cassandra.cluster, contact_points=["127.0.0.9"], port=proxy.port)
 
         with pytest.raises(tfcass.TlsError) as raised:
             connect(elsewhere)
 
-    assert f"the certificate of 127.0.0.9:{port} is not for 127.0.0.9, but for " in str(raised.value)
+    assert f"the certificate of 127.0.0.9:{proxy.port} is not for 127.0.0.9, but for " in str(raised.value)
     assert secure_cassandra.host in str(raised.value) and "Tls(verify_hostname=False)" in str(raised.value)
 
 
 def test_without_hostname_verification_another_address_will_do(secure_cassandra: SecureCassandra) -> None:
-    with forwarding((secure_cassandra.host, secure_cassandra.port), listen_on="127.0.0.9") as port:
+    with proxy_of((secure_cassandra.host, secure_cassandra.port), listen_on="127.0.0.9") as proxy:
         elsewhere = dataclasses.replace(
             secure_cassandra.cluster,
             contact_points=["127.0.0.9"],
-            port=port,
+            port=proxy.port,
             tls=tfcass.Tls(secure_cassandra.ca, verify_hostname=False),
             auth=tfcass.PasswordAuth("nobody", password="x"),
         )

@@ -13,7 +13,7 @@ import tensorflow as tf
 
 import tfcass
 from tests.support import fetch_rows
-from tests.support.stalling_proxy import stalling_proxy
+from tests.support.proxy import proxy_of
 from tfcass import dataset as dataset_module
 
 ROWS = 600
@@ -28,7 +28,7 @@ def patches(cassandra, cassandra_session):
 
 @pytest.fixture
 def proxy(cassandra):
-    with stalling_proxy((cassandra.contact_points[0], cassandra.port)) as proxy:
+    with proxy_of((cassandra.contact_points[0], cassandra.port)) as proxy:
         yield proxy
 
 

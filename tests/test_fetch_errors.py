@@ -11,7 +11,7 @@ import tensorflow as tf
 
 import tfcass
 from tests.support import fetch_rows
-from tests.support.forwarder import forwarding
+from tests.support.proxy import proxy_of
 from tfcass import dataset as dataset_module
 from tfcass.devcluster import tls as devcluster_tls
 
@@ -188,8 +188,8 @@ def test_a_certificate_of_another_authority(secure_patches, secure_cassandra, ot
 
 
 def test_a_host_name_that_the_certificate_does_not_have(secure_patches, secure_cassandra):
-    with forwarding((secure_cassandra.host, secure_cassandra.port), listen_on="127.0.0.77") as port:
-        other_name = _change(secure_cassandra.cluster, contact_points=["127.0.0.77"], port=port)
+    with proxy_of((secure_cassandra.host, secure_cassandra.port), listen_on="127.0.0.77") as proxy:
+        other_name = _change(secure_cassandra.cluster, contact_points=["127.0.0.77"], port=proxy.port)
 
         with pytest.raises(tfcass.TlsError):
             tfcass.CassandraDataset(KEY, table=secure_patches.table, cluster=other_name)

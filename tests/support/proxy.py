@@ -1,4 +1,4 @@
-"""A TCP port that leads to a server until it is told to hold the server's replies back."""
+"""A TCP port that leads to a server: under another address, and holding its replies back when told to."""
 
 import socket
 import threading
@@ -6,25 +6,25 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 
-class StallingProxy:
+class Proxy:
     """One listening port in front of one server.
 
     While stalled, requests still reach the server and no reply comes back: many requests are in flight for as long as a
     test wants.
 
     Attributes:
-      port: Where it listens, on 127.0.0.1.
+      port: Where it listens, a free port of `listen_on`.
       connections: Number of connections taken so far.
       holding: Set once a reply is held back.
     """
 
-    def __init__(self, server: tuple[str, int]) -> None:
+    def __init__(self, server: tuple[str, int], *, listen_on: str = "127.0.0.1") -> None:
         self._server = server
         self._flowing = threading.Event()
         self._flowing.set()
         self.connections = 0
         self.holding = threading.Event()
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener = socket.create_server((listen_on, 0))
         self.port: int = self._listener.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -73,8 +73,8 @@ class StallingProxy:
 
 
 @contextmanager
-def stalling_proxy(server: tuple[str, int]) -> Iterator[StallingProxy]:
-    proxy = StallingProxy(server)
+def proxy_of(server: tuple[str, int], *, listen_on: str = "127.0.0.1") -> Iterator[Proxy]:
+    proxy = Proxy(server, listen_on=listen_on)
     try:
         yield proxy
     finally:
