@@ -114,22 +114,24 @@ def main(args: argparse.Namespace) -> None:
 
     if shard.rank == 0 and first:
         print(f"going on after epoch {first} of {args.out}", flush=True)
-    model.fit(
-        train,
-        steps_per_epoch=steps,
-        validation_data=val,
-        epochs=args.epochs,
-        initial_epoch=first,
-        shuffle=False,  # The keys are shuffled, over all ranks.
-        verbose=2 if shard.rank == 0 else 0,
-        callbacks=[
-            training.BroadcastInitialState(plan=plan),
-            training.AverageStatistics(),
-            training.AverageMetrics(train_rows=shard.rows(splits, args.train), val_rows=len(val_keys)),
-            log,
-            checkpoint,
-        ],
-    )
+    with training.StopOnInterrupt() as stop:
+        model.fit(
+            train,
+            steps_per_epoch=steps,
+            validation_data=val,
+            epochs=args.epochs,
+            initial_epoch=first,
+            shuffle=False,  # The keys are shuffled, over all ranks.
+            verbose=2 if shard.rank == 0 else 0,
+            callbacks=[
+                training.BroadcastInitialState(plan=plan),
+                training.AverageStatistics(),
+                training.AverageMetrics(train_rows=shard.rows(splits, args.train), val_rows=len(val_keys)),
+                log,
+                checkpoint,
+                stop,
+            ],
+        )
     found = training.confusion(model, val, classes=len(args.classes))
 
     write_rank(args, shard, journal, steps, first)

@@ -1,6 +1,7 @@
 """The parts of tfcass.training in one process."""
 
 import json
+import signal
 from pathlib import Path
 
 import keras
@@ -209,3 +210,52 @@ def test_an_error_of_a_pipeline_is_told_without_the_graph_around_it() -> None:
 def test_bad_row_counts() -> None:
     with pytest.raises(OptionError, match="val_rows=-1 is not a number of rows"):
         training.AverageMetrics(train_rows=3, val_rows=-1)
+
+
+def press_ctrl_c() -> None:
+    signal.raise_signal(signal.SIGINT)
+
+
+def fit_with(stop: training.StopOnInterrupt, *callbacks: keras.callbacks.Callback) -> None:
+    small_model().fit(np.zeros((12, 2)), np.zeros((12, 3)), batch_size=4, verbose=0, callbacks=[*callbacks, stop])
+
+
+def test_ctrl_c_in_a_step_stops_at_its_end() -> None:
+    ends = []
+    in_step = keras.callbacks.LambdaCallback(
+        on_train_batch_begin=lambda batch, logs: press_ctrl_c() if batch == 1 else None,
+        on_train_batch_end=lambda batch, logs: ends.append(batch),
+    )
+    before = signal.getsignal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt), training.StopOnInterrupt() as stop:
+        fit_with(stop, in_step)
+
+    assert ends == [0, 1]
+    assert stop.requested
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_second_ctrl_c_is_not_held_back() -> None:
+    with pytest.raises(KeyboardInterrupt), training.StopOnInterrupt():
+        press_ctrl_c()
+        press_ctrl_c()
+        pytest.fail("the second one was held back")
+
+
+def test_a_program_that_ignores_ctrl_c_goes_on_ignoring_it() -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with training.StopOnInterrupt() as stop:
+            press_ctrl_c()
+            fit_with(stop)
+        assert not stop.requested
+        assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_an_error_after_ctrl_c_counts_as_its_consequence() -> None:
+    with pytest.raises(KeyboardInterrupt), training.StopOnInterrupt():
+        press_ctrl_c()
+        raise ConnectionError("another rank is gone")

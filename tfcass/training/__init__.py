@@ -14,6 +14,7 @@ callbacks.py   the same state on all ranks at the start and at each epoch's end;
 log.py         history.json
 checkpoint.py  one file, written by rank 0; resume at the next epoch
 evaluation.py  confusion matrix over all ranks
+interrupt.py   Ctrl-C ends training between two steps
 journal.py     which keys the steps were given
 messages.py    errors of a running pipeline in one line
 ranks.py       the few collective operations that these need; does nothing in a process of its own
@@ -25,6 +26,7 @@ from tfcass.training.callbacks import AverageMetrics, AverageStatistics, Broadca
 from tfcass.training.checkpoint import Checkpoint
 from tfcass.training.epochs import epochs_of_keys
 from tfcass.training.evaluation import Confusion, confusion
+from tfcass.training.interrupt import StopOnInterrupt
 from tfcass.training.journal import KeyJournal
 from tfcass.training.log import TrainingLog
 from tfcass.training.messages import plain_message
@@ -37,6 +39,7 @@ __all__ = [
     "Checkpoint",
     "Confusion",
     "KeyJournal",
+    "StopOnInterrupt",
     "TrainingLog",
     "confusion",
     "distributed_optimizer",
