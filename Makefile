@@ -27,8 +27,14 @@ test: setup  ## C++ tests (Bazel), then Python tests against a real Cassandra th
 
 .PHONY: sanitize
 sanitize: setup  ## The C++ tests under the address, undefined-behaviour and thread sanitizers
-	bazel test --config=asan //ops/driver/... //ops/fetch/...
-	bazel test --config=tsan //ops/driver/... //ops/fetch/...
+	bazel test --config=asan //ops/driver/... //ops/fetch/... //ops/decode:tests
+	bazel test --config=tsan //ops/driver/... //ops/fetch/... //ops/decode:tests
+
+FUZZ_SECONDS ?= 60
+.PHONY: fuzz
+fuzz: $(VENV)/.packages  ## Changed files into the TIFF decoder for FUZZ_SECONDS (60), under sanitizers; brings clang
+	@tools/setup/system_packages.sh $(PYTHON) fuzz
+	@tools/fuzz/tiff.sh $(BIN)/python out/fuzz $(FUZZ_SECONDS)
 
 .PHONY: lint
 lint: $(VENV)/.packages  ## Check layout and common mistakes of the Python code

@@ -26,7 +26,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__", "*.so"))
     built = copy / "bazel-bin" / "ops"
     built.mkdir(parents=True)
-    for name in (_ops.LIBRARY, _ops.BUILD_INFO):
+    for name in (_ops.LIBRARY, _ops.IMAGE_LIBRARY, _ops.BUILD_INFO):
         shutil.copy(ROOT / "bazel-bin" / "ops" / name, built)
     command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", copy / "dist"]
     # In Bazel's place a program that does nothing: the library is built already.
@@ -40,7 +40,8 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_it_holds_the_op_library_and_all_that_the_packages_need(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
 
-    wanted = {f"tfcass/{_ops.LIBRARY}", f"tfcass/{_ops.BUILD_INFO}", "tfcass/py.typed", "tfcass/devcluster/pom.xml"}
+    wanted = {f"tfcass/{name}" for name in (_ops.LIBRARY, _ops.IMAGE_LIBRARY, _ops.BUILD_INFO, "py.typed")}
+    wanted |= {"tfcass/devcluster/pom.xml"}
     wanted |= {"tfcass/demo/templates/report.html.j2", "tfcass/demo/templates/report.css"}
     wanted |= {
         str(path.relative_to(ROOT)) for name in ("tfcass", "beam_pipelines") for path in (ROOT / name).rglob("*.py")
@@ -74,6 +75,17 @@ def test_the_op_library_loads_from_it(site: Path) -> None:
     )
 
     assert done.stdout.splitlines() == [str(site / "tfcass"), "True"], done.stderr
+
+
+def test_the_tiff_decoder_loads_from_it(site: Path) -> None:
+    done = _python(
+        "from tfcass import _ops, images; print(_ops.find_library(_ops.IMAGE_LIBRARY)); "
+        "images.decode_tiff(b'not a TIFF')",
+        site,
+    )
+
+    assert done.stdout.splitlines() == [str(site / "tfcass")], done.stderr
+    assert "InvalidArgumentError" in done.stderr.splitlines()[-1]
 
 
 def test_importing_it_under_another_tensorflow_minor_says_so_in_one_line(site: Path) -> None:

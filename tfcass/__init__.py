@@ -14,6 +14,7 @@ schema.py      the tables, and column types -> dtypes
 scan.py        whole tables into Arrow
 splits/        rows -> splits                     sharding.py   the part of a split that one process reads
 dataset.py     keys in, rows out                  options.py    how they are fetched      metrics.py   how that went
+images.py      image bytes -> pixels, TIFF among them
 training/      Keras and Horovod glue             devcluster/   a real Cassandra on loopback
 errors.py      what all of it raises
 
@@ -47,7 +48,7 @@ from tfcass.keys import keys
 from tfcass.metrics import metrics
 
 if TYPE_CHECKING:
-    from tfcass import schema
+    from tfcass import images, schema
     from tfcass.cluster import Cluster, PasswordAuth, Tls
     from tfcass.dataset import CassandraDataset, fetch
     from tfcass.options import AUTOTUNE, FetchOptions
@@ -76,6 +77,7 @@ __all__ = [
     "Tls",
     "TlsError",
     "fetch",
+    "images",
     "keys",
     "metrics",
     "read_rows",
@@ -110,9 +112,11 @@ def __getattr__(name: str) -> object:
         return _version()
     if name == "schema":
         return importlib.import_module("tfcass.schema")
-    if name not in _HOME:
+    if name not in _HOME and name != "images":
         raise AttributeError(f"module 'tfcass' has no attribute {name!r}")
     try:
+        if name == "images":
+            return importlib.import_module("tfcass.images")
         value = getattr(importlib.import_module(f"tfcass.{_HOME[name]}"), name)
     except ModuleNotFoundError as error:
         from tfcass._extras import missing_extra

@@ -1,6 +1,7 @@
-"""Finds the op library, checks that it fits the TensorFlow at hand, loads it once.
+"""Finds the op libraries, checks that they fit the TensorFlow at hand, loads each once.
 
-Importing this module imports neither TensorFlow nor the library: `library()` does, at the first use of an op.
+Importing this module imports neither TensorFlow nor a library: `library()` and `image_library()` do, at the first use
+of an op.
 """
 
 import ctypes
@@ -16,7 +17,9 @@ import types
 from tfcass.errors import OpLibraryError
 
 LIBRARY = "_tfcass_ops.so"
-BUILD_INFO = "_tfcass_build.json"  # {"tensorflow": version that the library was built for}
+IMAGE_LIBRARY = "_tfcass_images.so"  # Links with libtiff, which is not on every machine: a library of its own.
+BUILD_INFO = "_tfcass_build.json"  # {"tensorflow": version that the libraries were built for}
+LIBTIFF = "libtiff.so.6"
 
 # Distributions that provide the `tensorflow` package.
 _DISTRIBUTIONS = ("tensorflow", "tensorflow-cpu", "tensorflow-gpu", "tensorflow-intel", "tensorflow-aarch64")
@@ -50,6 +53,27 @@ def library() -> types.ModuleType:
     return _load()[0]
 
 
+@functools.cache
+def image_library() -> types.ModuleType:
+    """The Python wrappers of tfcass.images' ops, loaded at the first call.
+
+    Raises:
+      OpLibraryError: The library or libtiff is absent, or the library was built for another TensorFlow, or cannot be
+        loaded.
+    """
+    _find(IMAGE_LIBRARY, "it is left out where libtiff-dev is missing (Debian: apt-get install libtiff-dev); ")
+    try:
+        # TensorFlow exports some of the functions of libtiff's own libraries (zstd). Deep binding, at this first load,
+        # keeps each to its own.
+        ctypes.CDLL(LIBTIFF, mode=os.RTLD_LOCAL | os.RTLD_NOW | os.RTLD_DEEPBIND)
+    except OSError as error:
+        raise OpLibraryError(
+            f"TIFF pictures are decoded by libtiff 4.5 or newer, which cannot be loaded ({error}); on Debian "
+            "`apt-get install libtiff6` brings it"
+        ) from error
+    return _wrappers(IMAGE_LIBRARY)
+
+
 def put_secret(name: str, value: str) -> None:
     """Hands a secret to this process's registry in the op library, where `process:<name>` refers to it.
 
@@ -69,23 +93,8 @@ def _native() -> ctypes.CDLL:
 
 @functools.cache
 def _load() -> tuple[types.ModuleType, ctypes.CDLL]:
-    folder = find_library()
-    if folder is None:
-        places = " or ".join(str(place) for place in _places())
-        raise OpLibraryError(f"{LIBRARY} is not in {places}; {_HOW_TO_BUILD}")
-    try:
-        import tensorflow as tf
-    except ImportError as error:
-        raise OpLibraryError(f"tfcass's op needs TensorFlow, which cannot be imported ({error}); install it") from error
-    _compare(folder, tf.__version__)
-    path = str(folder / LIBRARY)
-    try:
-        wrappers = tf.load_op_library(path)
-    except tf.errors.NotFoundError as error:  # An undefined symbol: another build of the same minor, or a damaged file.
-        raise OpLibraryError(
-            f"{path} does not load into TensorFlow {tf.__version__}: {error}; {_HOW_TO_BUILD}"
-        ) from error
-    native = ctypes.CDLL(path)  # The same mapping that TensorFlow just loaded.
+    wrappers = _wrappers(LIBRARY)
+    native = ctypes.CDLL(str(_find(LIBRARY) / LIBRARY))  # The same mapping that TensorFlow just loaded.
     native.tfcass_put_secret.argtypes = [ctypes.c_char_p, ctypes.c_char_p]
     native.tfcass_put_secret.restype = None
     native.tfcass_set_driver_hint.argtypes = [ctypes.c_char_p]
@@ -98,13 +107,39 @@ def _load() -> tuple[types.ModuleType, ctypes.CDLL]:
     return wrappers, native
 
 
+def _find(name: str, remedy: str = "") -> pathlib.Path:
+    """The folder that holds the library `name`."""
+    folder = find_library(name)
+    if folder is None:
+        places = " or ".join(str(place) for place in _places())
+        raise OpLibraryError(f"{name} is not in {places}; {remedy}{_HOW_TO_BUILD}")
+    return folder
+
+
+def _wrappers(name: str) -> types.ModuleType:
+    """Loads the library `name` into TensorFlow."""
+    folder = _find(name)
+    try:
+        import tensorflow as tf
+    except ImportError as error:
+        raise OpLibraryError(f"tfcass's op needs TensorFlow, which cannot be imported ({error}); install it") from error
+    _compare(folder, tf.__version__)
+    path = str(folder / name)
+    try:
+        return tf.load_op_library(path)
+    except tf.errors.NotFoundError as error:  # An undefined symbol: another build of the same minor, or a damaged file.
+        raise OpLibraryError(
+            f"{path} does not load into TensorFlow {tf.__version__}: {error}; {_HOW_TO_BUILD}"
+        ) from error
+
+
 def _places() -> list[pathlib.Path]:
     package = pathlib.Path(__file__).resolve().parent
     return [package, package.parent / "bazel-bin" / "ops"]  # A wheel; a checkout.
 
 
-def find_library() -> pathlib.Path | None:
-    return next((place for place in _places() if (place / LIBRARY).is_file()), None)
+def find_library(name: str = LIBRARY) -> pathlib.Path | None:
+    return next((place for place in _places() if (place / name).is_file()), None)
 
 
 def _installed_tensorflow() -> str | None:
@@ -123,7 +158,7 @@ def _compare(folder: pathlib.Path, found: str) -> None:
         built = json.loads(info.read_text())["tensorflow"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise OpLibraryError(
-            f"{info} does not tell which TensorFlow {LIBRARY} was built for; {_HOW_TO_BUILD}"
+            f"{info} does not tell which TensorFlow the op library was built for; {_HOW_TO_BUILD}"
         ) from error
     # An op binary fits one minor: TensorFlow's C++ interface changes with each.
     if built.split(".")[:2] != found.split(".")[:2]:

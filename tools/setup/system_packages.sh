@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Sees to it that the Debian packages are there: installs them as root, else says which are missing and how to get them.
-# usage: system_packages.sh PYTHON
+# usage: system_packages.sh PYTHON [fuzz]      fuzz: what `make fuzz` needs besides
 set -euo pipefail
 
 python=${1:-python3.11}
@@ -11,6 +11,8 @@ need_file() { [ -e "$1" ] || missing+=("$2"); }
 
 need_command g++ g++
 need_command make make
+# The compiler knows where Debian keeps the headers of this kind of machine.
+printf '#include <tiffio.h>\n' | g++ -E -x c++ - >/dev/null 2>&1 || missing+=(libtiff-dev)
 need_command bazel bazel-bootstrap
 need_command java openjdk-17-jre-headless
 need_command mvn maven
@@ -22,6 +24,10 @@ else
   "$python" -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3.11-venv)
   "$python" -c 'import os, sys, sysconfig; sys.exit(not os.path.exists(sysconfig.get_paths()["include"] + "/Python.h"))' ||
     missing+=(python3.11-dev)
+fi
+if [ "${2:-}" = fuzz ]; then
+  printf 'extern "C" int LLVMFuzzerTestOneInput(const unsigned char*, unsigned long) { return 0; }\n' |
+    clang++ -fsanitize=fuzzer,address -x c++ - -o /dev/null >/dev/null 2>&1 || missing+=(clang libclang-rt-14-dev)
 fi
 [ ${#missing[@]} -eq 0 ] && exit 0
 
