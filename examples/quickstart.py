@@ -22,7 +22,7 @@ def batches(name: str) -> tf.data.Dataset:
 
 
 def decode(row: dict[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
-    return tf.image.resize(tf.io.decode_jpeg(row["data"], channels=3), [64, 64], "area"), row["label"]
+    return tf.image.resize(tfcass.images.decode_image(row["data"]), [64, 64], "area"), row["label"]
 
 
 layers = [keras.layers.Rescaling(1 / 127.5, -1)]

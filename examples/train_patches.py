@@ -38,7 +38,7 @@ def parse_args() -> argparse.Namespace:
     cluster.add_argument("--ca", help="PEM file of the authority: turns TLS on")
     data = parser.add_argument_group("data")
     data.add_argument("--keyspace", default="patches")
-    data.add_argument("--table", default="data_by_uuid", help="table of the images: JPEG or PNG in the column 'data'")
+    data.add_argument("--table", default="data_by_uuid", help="table of the images: JPEG, PNG, TIFF in column 'data'")
     data.add_argument("--splits", type=Path, default=Path("out/splits"), help="folder of Splits.save()")
     data.add_argument("--train", default="train", help="split to train on")
     data.add_argument("--val", default="val", help="split to validate on")
@@ -196,10 +196,9 @@ def decoder(image: bytes, size: int):
     import tensorflow as tf
 
     import tfcass
+    from tfcass import training
 
-    def open_image(data: tf.Tensor) -> tf.Tensor:
-        return tf.io.decode_image(data, channels=3, expand_animations=False)
-
+    open_image = tfcass.images.decode_image
     if tf.io.is_jpeg(image):
         # A JPEG is decoded at 1/2, 1/4 or 1/8 at a fraction of the cost: as far as it stays as large as asked.
         shorter = min(tf.io.extract_jpeg_shape(image)[:2].numpy())
@@ -211,9 +210,8 @@ def decoder(image: bytes, size: int):
     try:
         open_image(tf.constant(image))
     except tf.errors.InvalidArgumentError as error:
-        raise tfcass.OptionError(
-            f"the images of this table are neither JPEG nor PNG (first bytes: {image[:4]!r})"
-        ) from error
+        message = training.plain_message(error)
+        raise tfcass.OptionError(f"an image of this table cannot be decoded: {message}") from error
 
     def one(data: tf.Tensor) -> tf.Tensor:
         pixels = open_image(data)

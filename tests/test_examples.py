@@ -110,6 +110,29 @@ def test_the_quickstart_runs(patches: list[object]) -> None:
     assert "Epoch 3/3" in process.stdout
 
 
+def test_a_table_of_tiff_trains_as_well(patches: list[object], cassandra, keyspace: str, tmp_path: Path) -> None:
+    write_patches(cassandra, keyspace, encoding="TIFF")  # The same keys: each row is written over.
+
+    process = run_alone(TRAIN, [*patches, "--epochs", 2], timeout_s=90)
+
+    assert process.returncode == 0, process.stdout
+    assert len(epochs_of(tmp_path / "out" / "history.json")) == 2
+
+
+def test_an_image_of_no_known_format_is_told_in_one_line(patches: list[object], cassandra_session, keyspace) -> None:
+    for (key,) in cassandra_session.execute(f"SELECT patch_id FROM {keyspace}.data_by_uuid"):
+        cassandra_session.execute(
+            f"INSERT INTO {keyspace}.data_by_uuid (patch_id, data) VALUES (%s, %s)", (key, b"\x01\x02\x03")
+        )
+
+    process = run_alone(TRAIN, [*patches, "--epochs", 1], timeout_s=90)
+
+    assert process.returncode == 1
+    assert "error: an image of this table cannot be decoded: " in process.stdout
+    assert "its first bytes are [01 02 03]" in process.stdout
+    assert "Traceback" not in process.stdout
+
+
 def test_every_example_is_run_here() -> None:
     assert set((ROOT / "examples").glob("*.py")) == {TRAIN, QUICKSTART}
 
