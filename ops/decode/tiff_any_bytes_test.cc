@@ -49,7 +49,7 @@ TEST(TiffAnyBytesTest, ChangedFilesKeepThePromises) {
   const auto below = [&random](size_t n) { return random() % n; };  // The same everywhere, unlike std's distributions.
   int pixels = 0;
   int errors = 0;
-  for (int turn = 0; turn < 12000; ++turn) {
+  for (int turn = 0; turn < 5000; ++turn) {
     std::string bytes = files[below(files.size())];
     for (size_t change = 0; change <= below(4); ++change) {
       // The header and the directories are short, and the most is in them: half of the changes go near the ends.
@@ -79,8 +79,8 @@ TEST(TiffAnyBytesTest, ChangedFilesKeepThePromises) {
     ++(DecodeText(bytes) ? pixels : errors);
   }
   // Both ends are reached: the changes are neither too weak nor too strong to try anything.
-  EXPECT_GT(pixels, 1000);
-  EXPECT_GT(errors, 1000);
+  EXPECT_GT(pixels, 500);
+  EXPECT_GT(errors, 500);
 }
 
 }  // namespace
