@@ -18,9 +18,11 @@
 #include <vector>
 
 #include "ops/driver/handles.h"
+#include "ops/fetch/clock.h"
 #include "ops/fetch/cluster_config.h"
 #include "ops/fetch/mutex.h"
 #include "ops/fetch/query.h"
+#include "ops/fetch/ring/ring.h"
 #include "ops/fetch/status.h"
 
 namespace tfcass {
@@ -42,6 +44,16 @@ class Session {
 
   // Sends. The future is the caller's; errors come through it.
   FuturePtr Execute(const CassStatement* statement);
+
+  // Who holds the rows of a keyspace: the latest that is known. The session's first call asks the cluster and waits for
+  // it, connect_timeout_s at most; later ones return at once and ask anew in the background when a node came, went or
+  // failed, or a minute has passed. Null where requests cannot be pinned to owners, as the partitioner or the
+  // replication strategy is not known here or the system tables cannot be read: `why` says so. Ask again now and then,
+  // e.g. whenever keys are planned: it is cheap, and what was in the way may be gone.
+  std::shared_ptr<const Ring> ring(const std::string& keyspace, std::string* why = nullptr,
+                                   Clock* clock = Clock::Real());
+  // A pinned request failed in a way that a change of the ring would explain: the next ring() asks anew.
+  void RefreshRing();
 
   // FailedPrecondition in a process that was forked from the session's.
   Status CheckProcess() const;
