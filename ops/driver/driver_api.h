@@ -9,7 +9,7 @@
 
 namespace tfcass {
 
-// F(result, name, parameters): each function that tfcass calls, in one place for the table, the loader and the fake.
+// F(result, name, parameters): each function that tfcass needs, in one place for the table, the loader and the fake.
 #define TFCASS_DRIVER_FUNCTIONS(F)                                                                            \
   F(CassCluster*, cass_cluster_new, (void))                                                                   \
   F(void, cass_cluster_free, (CassCluster*))                                                                  \
@@ -54,6 +54,7 @@ namespace tfcass {
   F(const CassDataType*, cass_prepared_parameter_data_type, (const CassPrepared*, size_t))                    \
   F(CassValueType, cass_data_type_type, (const CassDataType*))                                                \
                                                                                                               \
+  F(CassStatement*, cass_statement_new_n, (const char* cql, size_t, size_t parameters))                       \
   F(void, cass_statement_free, (CassStatement*))                                                              \
   F(CassError, cass_statement_bind_uuid, (CassStatement*, size_t, CassUuid))                                  \
   F(CassError, cass_statement_set_consistency, (CassStatement*, CassConsistency))                             \
@@ -64,9 +65,14 @@ namespace tfcass {
   F(size_t, cass_result_column_count, (const CassResult*))                                                    \
   F(CassValueType, cass_result_column_type, (const CassResult*, size_t))                                      \
   F(CassIterator*, cass_iterator_from_result, (const CassResult*))                                            \
+  F(CassIterator*, cass_iterator_from_collection, (const CassValue*))                                         \
+  F(CassIterator*, cass_iterator_from_map, (const CassValue*))                                                \
   F(void, cass_iterator_free, (CassIterator*))                                                                \
   F(cass_bool_t, cass_iterator_next, (CassIterator*))                                                         \
   F(const CassRow*, cass_iterator_get_row, (const CassIterator*))                                             \
+  F(const CassValue*, cass_iterator_get_value, (const CassIterator*))                                         \
+  F(const CassValue*, cass_iterator_get_map_key, (const CassIterator*))                                       \
+  F(const CassValue*, cass_iterator_get_map_value, (const CassIterator*))                                     \
   F(const CassValue*, cass_row_get_column, (const CassRow*, size_t))                                          \
   F(cass_bool_t, cass_value_is_null, (const CassValue*))                                                      \
   F(CassError, cass_value_get_bytes, (const CassValue*, const uint8_t** bytes, size_t*))                      \
@@ -75,10 +81,19 @@ namespace tfcass {
   F(void, cass_log_set_level, (CassLogLevel))                                                                 \
   F(void, cass_log_set_callback, (CassLogCallback, void* data))
 
+// Functions that came late to driver 2.x, or that another implementation of the API may lack: null then. Who calls one
+// can do without.
+#define TFCASS_OPTIONAL_DRIVER_FUNCTIONS(F)                                                                   \
+  F(CassError, cass_cluster_set_host_listener_callback, (CassCluster*, CassHostListenerCallback, void* data)) \
+  F(CassError, cass_statement_set_host_n, (CassStatement*, const char* address, size_t, int port))            \
+  F(const CassNode*, cass_future_coordinator, (CassFuture*))                                                  \
+  F(CassError, cass_statement_set_node, (CassStatement*, const CassNode*))
+
 // Each member is named like the function it points to: api->cass_session_new().
 struct DriverApi {
 #define TFCASS_MEMBER(result, name, parameters) result(*name) parameters = nullptr;
   TFCASS_DRIVER_FUNCTIONS(TFCASS_MEMBER)
+  TFCASS_OPTIONAL_DRIVER_FUNCTIONS(TFCASS_MEMBER)
 #undef TFCASS_MEMBER
 
   std::string path;  // Where it was loaded from.

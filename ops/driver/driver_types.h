@@ -20,6 +20,7 @@ typedef struct CassRow_ CassRow;
 typedef struct CassValue_ CassValue;
 typedef struct CassDataType_ CassDataType;
 typedef struct CassSsl_ CassSsl;
+typedef struct CassNode_ CassNode;
 
 typedef enum cass_bool_t_ { cass_false = 0, cass_true = 1 } cass_bool_t;
 
@@ -30,6 +31,21 @@ typedef struct CassUuid_ {
   uint64_t time_and_version;    // time_low | time_mid << 32 | time_hi_and_version << 48
   uint64_t clock_seq_and_node;  // the last 8 bytes, read big-endian
 } CassUuid;
+
+typedef struct CassInet_ {
+  uint8_t address[16];
+  uint8_t address_length;  // 4 or 16.
+} CassInet;
+
+typedef enum CassHostListenerEvent_ {
+  CASS_HOST_LISTENER_EVENT_UP = 0,
+  CASS_HOST_LISTENER_EVENT_DOWN = 1,
+  CASS_HOST_LISTENER_EVENT_ADD = 2,
+  CASS_HOST_LISTENER_EVENT_REMOVE = 3,
+} CassHostListenerEvent;
+
+// Runs on a driver thread.
+typedef void (*CassHostListenerCallback)(CassHostListenerEvent event, CassInet address, void* data);
 
 typedef enum CassLogLevel_ {
   CASS_LOG_DISABLED = 0,

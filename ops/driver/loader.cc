@@ -57,6 +57,10 @@ std::shared_ptr<const DriverApi> Open(const std::string& path, std::string* prob
   if (api->name == nullptr && lacking.empty()) lacking = #name;
   TFCASS_DRIVER_FUNCTIONS(TFCASS_LOOK_UP)
 #undef TFCASS_LOOK_UP
+#define TFCASS_LOOK_UP_OPTIONAL(result, name, parameters) \
+  api->name = reinterpret_cast<decltype(api->name)>(dlsym(library, #name));
+  TFCASS_OPTIONAL_DRIVER_FUNCTIONS(TFCASS_LOOK_UP_OPTIONAL)
+#undef TFCASS_LOOK_UP_OPTIONAL
   if (!lacking.empty()) {
     dlclose(library);
     *problem = path + ": has no function " + lacking + ", so it is not the DataStax C/C++ driver 2.x";

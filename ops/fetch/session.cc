@@ -70,6 +70,8 @@ Status Session::Connect(std::shared_ptr<const DriverApi> api, const ClusterConfi
     log.Take();  // It says the same as the status, with less.
     return configured;
   }
+  const auto hosts = HostRegistry::Create();
+  hosts->ListenTo(table, cluster.get());
   CassSession* raw = table.cass_session_new();
   FuturePtr connecting = Own(table, table.cass_session_connect(raw, cluster.get()));
   if (!table.cass_future_wait_timed(connecting.get(), Microseconds(config.connect_timeout_s))) {
@@ -83,26 +85,43 @@ Status Session::Connect(std::shared_ptr<const DriverApi> api, const ClusterConfi
     RetireSession(std::move(api), raw, nullptr);
     return failed;
   }
-  session->reset(new Session(std::move(api), raw, config));
+  session->reset(new Session(std::move(api), raw, config, hosts));
   return OkStatus();
 }
 
-Session::Session(std::shared_ptr<const DriverApi> api, CassSession* session, const ClusterConfig& config)
+Session::Session(std::shared_ptr<const DriverApi> api, CassSession* session, const ClusterConfig& config,
+                 std::shared_ptr<HostRegistry> hosts)
     : api_(std::move(api)),
       session_(session),
       description_(config.Describe()),
       prepare_timeout_s_(config.connect_timeout_s),
-      process_(getpid()) {}
+      process_(getpid()) {
+  const RingSource::Settings settings{config.port, config.local_dc, config.connect_timeout_s};
+  rings_ = std::make_unique<RingSource>(api_, session_, settings, std::move(hosts));
+}
 
 Session::~Session() {
   if (getpid() == process_) {
     prepared_.clear();
+    rings_.reset();
     RetireSession(api_, session_, nullptr);
     return;
   }
-  // In a forked child: neither the session nor its statements may be touched, so both are leaked. Without the lock,
-  // which a thread of the parent may have held at the fork.
+  // In a forked child: neither the session nor its statements and questions may be touched, so all are leaked. Without
+  // the locks, which a thread of the parent may have held at the fork.
+  rings_.release();
   new decltype(prepared_)(std::move(prepared_));
+}
+
+std::shared_ptr<const Ring> Session::ring(const std::string& keyspace, std::string* why, Clock* clock) {
+  const Status mine = CheckProcess();
+  if (mine.ok()) return rings_->Get(keyspace, why, clock);
+  if (why != nullptr) *why = mine.message();
+  return nullptr;
+}
+
+void Session::RefreshRing() {
+  if (CheckProcess().ok()) rings_->Refresh();
 }
 
 Status Session::CheckProcess() const {

@@ -1,6 +1,7 @@
 // Session: an open connection to a cluster, shared by the fetchers that read from it.
 //
-// Threads  Every member may be called from any thread. Prepare() and Connect() block; Execute() does not.
+// Threads  Every member may be called from any thread. Prepare(), Connect() and the first ring() block; Execute() does
+//          not.
 // Owns     The driver's session and its prepared statements. Destruction does not wait for open requests: the driver
 //          session is retired (retired_sessions.h) and their replies still arrive, at whoever holds their callback.
 //          Never destroy a Session inside a driver callback: nothing that a callback owns may hold one.
@@ -22,7 +23,9 @@
 #include "ops/fetch/cluster_config.h"
 #include "ops/fetch/mutex.h"
 #include "ops/fetch/query.h"
+#include "ops/fetch/ring/host_registry.h"
 #include "ops/fetch/ring/ring.h"
+#include "ops/fetch/ring/ring_source.h"
 #include "ops/fetch/status.h"
 
 namespace tfcass {
@@ -72,7 +75,8 @@ class Session {
     std::shared_ptr<const CassPrepared> prepared;
   };
 
-  Session(std::shared_ptr<const DriverApi> api, CassSession* session, const ClusterConfig& config);
+  Session(std::shared_ptr<const DriverApi> api, CassSession* session, const ClusterConfig& config,
+          std::shared_ptr<HostRegistry> hosts);
 
   const std::shared_ptr<const DriverApi> api_;
   CassSession* const session_;  // Freed by RetireSession.
@@ -80,6 +84,7 @@ class Session {
   const double prepare_timeout_s_;
   const pid_t process_;
   std::atomic<bool> doubtful_{false};
+  std::unique_ptr<RingSource> rings_;
 
   Mutex mu_;  // Not held while calling into the driver.
   std::map<std::string, Statement> prepared_ TFCASS_GUARDED_BY(mu_);  // By CQL.

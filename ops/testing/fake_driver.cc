@@ -1,5 +1,7 @@
 #include "ops/testing/fake_driver.h"
 
+#include <arpa/inet.h>
+
 #include <cstdlib>
 #include <cstring>
 #include <utility>
@@ -27,6 +29,11 @@ struct CassResult_ {
 struct CassIterator_ {
   const CassResult_* result;
   size_t next;
+  std::vector<CassValue_> items = {};  // Of a collection; of a map, keys and values in turn.
+  size_t step = 0;                     // Items at a time; 0: the result's rows.
+};
+struct CassNode_ {
+  std::string address;
 };
 struct CassDataType_ {
   CassValueType type;
@@ -36,6 +43,7 @@ struct CassPrepared_ {
 };
 struct CassStatement_ {
   tfcass::FakeRead read;
+  tfcass::FakeQuery query = {};  // With CQL: a question, no read.
 };
 struct CassSsl_ {
   std::string trusted, certificate, private_key;
@@ -52,6 +60,8 @@ struct CassFuture_ {
   std::atomic<int> references{1};
   bool closing = false;  // Ready as soon as the driver lets sessions close.
   tfcass::FakeRead read;
+  tfcass::FakeQuery query;
+  CassNode_ coordinator;
 
   std::mutex mu;
   bool ready = false;
@@ -110,6 +120,12 @@ struct FakeFunctions {
     cluster->settings.host_names = on;
     return CASS_OK;
   }
+  static CassError cass_cluster_set_host_listener_callback(CassCluster*, CassHostListenerCallback listener,
+                                                           void* data) {
+    g_driver->listener_ = listener;
+    g_driver->listener_data_ = data;
+    return CASS_OK;
+  }
   static void cass_cluster_set_ssl(CassCluster* cluster, CassSsl* ssl) {
     cluster->settings.tls = true;
     cluster->settings.trusted = ssl->trusted;
@@ -166,6 +182,7 @@ struct FakeFunctions {
   }
   static CassFuture* cass_session_execute(CassSession* session, const CassStatement* statement) {
     FakeDriver* driver = session->driver;
+    if (!statement->query.cql.empty()) return Ask(driver, statement->query);
     ++driver->execute_calls;
     if (driver->answer_at_once) {
       if (auto answer = driver->answer_at_once(statement->read)) return NewFuture(driver, true, std::move(*answer));
@@ -175,6 +192,20 @@ struct FakeFunctions {
     ++future->references;
     std::lock_guard<std::mutex> lock(driver->mu_);
     driver->open_.push_back(future);
+    return future;
+  }
+
+  static CassFuture* Ask(FakeDriver* driver, const FakeQuery& query) {
+    ++driver->query_calls;
+    if (!driver->answer_query) {
+      return NewFuture(driver, true, FakeAnswer::Error(CASS_ERROR_SERVER_INVALID_QUERY, "the fake has no such table"));
+    }
+    if (auto answer = driver->answer_query(query)) return NewFuture(driver, true, std::move(*answer));
+    CassFuture* future = NewFuture(driver);
+    future->query = query;
+    ++future->references;
+    std::lock_guard<std::mutex> lock(driver->mu_);
+    driver->open_queries_.push_back(future);
     return future;
   }
 
@@ -219,6 +250,10 @@ struct FakeFunctions {
     }
     return result;
   }
+  static const CassNode* cass_future_coordinator(CassFuture* future) {
+    future->coordinator.address = future->answer.coordinator;
+    return future->coordinator.address.empty() ? nullptr : &future->coordinator;
+  }
   static const CassPrepared* cass_future_get_prepared(CassFuture* future) {
     return new CassPrepared_{{future->driver->key_type}};
   }
@@ -230,6 +265,19 @@ struct FakeFunctions {
     return &prepared->key_type;
   }
   static CassValueType cass_data_type_type(const CassDataType* type) { return type->type; }
+  static CassStatement* cass_statement_new_n(const char* cql, size_t size, size_t) {
+    auto* statement = new CassStatement_;
+    statement->query.cql.assign(cql, size);
+    return statement;
+  }
+  static CassError cass_statement_set_host_n(CassStatement* statement, const char* address, size_t size, int) {
+    statement->query.host.assign(address, size);
+    return CASS_OK;
+  }
+  static CassError cass_statement_set_node(CassStatement* statement, const CassNode* node) {
+    statement->query.host = node->address;
+    return CASS_OK;
+  }
   static void cass_statement_free(CassStatement* statement) { delete statement; }
   static CassError cass_statement_bind_uuid(CassStatement* statement, size_t, CassUuid uuid) {
     const uint64_t time = uuid.time_and_version;
@@ -267,7 +315,35 @@ struct FakeFunctions {
   }
   static CassIterator* cass_iterator_from_result(const CassResult* result) { return new CassIterator_{result, 0}; }
   static void cass_iterator_free(CassIterator* iterator) { delete iterator; }
+  // The count, then each item with its size, as on the wire.
+  static CassIterator* Items(const CassValue* value, size_t step) {
+    const std::string& bytes = *value->cell;
+    size_t at = 4;
+    auto* iterator = new CassIterator_{nullptr, 0, {}, step};
+    while (at < bytes.size()) {
+      size_t size = 0;
+      for (int i = 0; i < 4; ++i) size = size << 8 | static_cast<uint8_t>(bytes[at++]);
+      iterator->items.push_back({bytes.substr(at, size)});
+      at += size;
+    }
+    return iterator;
+  }
+  static CassIterator* cass_iterator_from_collection(const CassValue* value) { return Items(value, 1); }
+  static CassIterator* cass_iterator_from_map(const CassValue* value) { return Items(value, 2); }
+  static const CassValue* cass_iterator_get_value(const CassIterator* iterator) {
+    return &iterator->items[iterator->next - 1];
+  }
+  static const CassValue* cass_iterator_get_map_key(const CassIterator* iterator) {
+    return &iterator->items[iterator->next - 2];
+  }
+  static const CassValue* cass_iterator_get_map_value(const CassIterator* iterator) {
+    return &iterator->items[iterator->next - 1];
+  }
   static cass_bool_t cass_iterator_next(CassIterator* iterator) {
+    if (iterator->step > 0) {
+      iterator->next += iterator->step;
+      return iterator->next <= iterator->items.size() ? cass_true : cass_false;
+    }
     return iterator->next++ < iterator->result->rows.size() ? cass_true : cass_false;
   }
   static const CassRow* cass_iterator_get_row(const CassIterator* iterator) {
@@ -303,6 +379,7 @@ FakeDriver::FakeDriver() : api_(std::make_shared<DriverApi>()) {
   g_driver = this;
 #define TFCASS_FILL(result, name, parameters) api_->name = &FakeFunctions::name;
   TFCASS_DRIVER_FUNCTIONS(TFCASS_FILL)
+  TFCASS_OPTIONAL_DRIVER_FUNCTIONS(TFCASS_FILL)
 #undef TFCASS_FILL
   api_->path = "fake";
 }
@@ -310,6 +387,9 @@ FakeDriver::FakeDriver() : api_(std::make_shared<DriverApi>()) {
 FakeDriver::~FakeDriver() {
   while (AnswerOldest(
       [](const FakeRead&) { return FakeAnswer::Error(CASS_ERROR_LIB_REQUEST_TIMED_OUT, "the fake is gone"); })) {
+  }
+  while (AnswerQuery(
+      [](const FakeQuery&) { return FakeAnswer::Error(CASS_ERROR_LIB_REQUEST_TIMED_OUT, "the fake is gone"); })) {
   }
   g_driver = nullptr;
 }
@@ -359,6 +439,35 @@ std::vector<FakeRead> FakeDriver::OpenReads() const {
   std::vector<FakeRead> reads;
   for (const CassFuture_* future : open_) reads.push_back(future->read);
   return reads;
+}
+
+bool FakeDriver::AnswerQuery(const std::function<FakeAnswer(const FakeQuery&)>& answer) {
+  CassFuture_* found = nullptr;
+  {
+    std::lock_guard<std::mutex> lock(mu_);
+    if (open_queries_.empty()) return false;
+    found = open_queries_.front();
+    open_queries_.pop_front();
+  }
+  Resolve(found, answer(found->query));
+  return true;
+}
+
+void FakeDriver::TellListener(CassHostListenerEvent event, const std::string& address) {
+  CassInet inet{};
+  const bool v4 = inet_pton(AF_INET, address.c_str(), inet.address) == 1;
+  if (!v4 && inet_pton(AF_INET6, address.c_str(), inet.address) != 1) std::abort();
+  inet.address_length = v4 ? 4 : 16;
+  if (listener_ != nullptr) listener_(event, inet, listener_data_);
+}
+
+std::shared_ptr<const DriverApi> FakeDriver::OldApi(bool pinning) const {
+  auto old = std::make_shared<DriverApi>(*api_);
+  old->cass_cluster_set_host_listener_callback = nullptr;
+  old->cass_future_coordinator = nullptr;
+  old->cass_statement_set_node = nullptr;
+  if (!pinning) old->cass_statement_set_host_n = nullptr;
+  return old;
 }
 
 FakeCluster FakeDriver::last_cluster() const {

@@ -32,11 +32,12 @@ struct FakeAnswer {
   CassError error = CASS_OK;
   std::string message;
   std::vector<std::vector<FakeCell>> rows;
+  std::string coordinator;  // The address of the node that answers.
 
   // Of the table (patch_id uuid, label int, data blob).
   static FakeAnswer Row(const Key& key, int32_t label, std::string data);
   static FakeAnswer Missing() { return {}; }
-  static FakeAnswer Error(CassError error, std::string message) { return {error, std::move(message), {}}; }
+  static FakeAnswer Error(CassError error, std::string message) { return {error, std::move(message), {}, {}}; }
 };
 
 std::string BigEndianInt(int32_t value);
@@ -59,6 +60,12 @@ struct FakeRead {
   bool idempotent = false;
 };
 
+// A question in plain CQL, of the system tables (fake_topology.h answers those).
+struct FakeQuery {
+  std::string cql;
+  std::string host;  // That it is pinned to; empty: any.
+};
+
 class FakeDriver {
  public:
   FakeDriver();
@@ -79,6 +86,17 @@ class FakeDriver {
   // Answers a read before cass_session_execute returns; nullopt leaves it open.
   std::function<std::optional<FakeAnswer>(const FakeRead&)> answer_at_once;
 
+  // Answers a question in plain CQL before cass_session_execute returns; nullopt leaves it open. Without it: refused.
+  std::function<std::optional<FakeAnswer>(const FakeQuery&)> answer_query;
+  // Answers the oldest open question. False when there is none. Any thread.
+  bool AnswerQuery(const std::function<FakeAnswer(const FakeQuery&)>& answer);
+
+  // What the driver tells its host listener, on the calling thread.
+  void TellListener(CassHostListenerEvent event, const std::string& address);
+
+  // The table without what older drivers lack: the host listener, and pinning too if `pinning` is false.
+  std::shared_ptr<const DriverApi> OldApi(bool pinning) const;
+
   // Answers the oldest open read of `key`. False when there is none. Any thread.
   bool Answer(const Key& key, FakeAnswer answer);
   // Answers the oldest open read by `answer`. False when there is none. Any thread.
@@ -88,7 +106,7 @@ class FakeDriver {
   // What happened so far.
   FakeCluster last_cluster() const;
   std::atomic<int> sessions{0};  // Made and not freed.
-  std::atomic<int> connect_calls{0}, close_calls{0}, prepare_calls{0}, execute_calls{0};
+  std::atomic<int> connect_calls{0}, close_calls{0}, prepare_calls{0}, execute_calls{0}, query_calls{0};
   std::atomic<int> live_results{0}, live_futures{0};
   std::string last_cql;
 
@@ -99,7 +117,10 @@ class FakeDriver {
 
   const std::shared_ptr<DriverApi> api_;
   mutable std::mutex mu_;
-  std::list<CassFuture_*> open_;  // Each with a reference of the driver's own.
+  std::list<CassFuture_*> open_;          // Each with a reference of the driver's own.
+  std::list<CassFuture_*> open_queries_;  // Likewise.
+  CassHostListenerCallback listener_ = nullptr;
+  void* listener_data_ = nullptr;
   FakeCluster last_cluster_;
 };
 

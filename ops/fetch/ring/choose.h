@@ -25,9 +25,9 @@ class Random {
 };
 
 // Of two owners drawn at random, the one with fewer outstanding rows: nearly as even as asking all, without the herd
-// that all run to the one that was idle a moment ago. Only owners that are up and not suspect count; a suspect one whose
-// quiet time is over may be chosen for a probe, once (Host::Claim). Null when none is left: ask through the driver.
-// `besides`: not this one (a second replica for a request that `besides` is slow to answer).
+// that all run to the one that was idle a moment ago. Only owners that are up and not suspect count; a suspect one
+// whose quiet time is over may be chosen for a probe, once (Host::Claim). Null when none is left: ask through the
+// driver. `besides`: not this one (a second replica for a request that `besides` is slow to answer).
 std::shared_ptr<Host> Choose(const Owners& owners, Random* random, Clock::TimePoint now, const Host* besides = nullptr);
 
 }  // namespace tfcass

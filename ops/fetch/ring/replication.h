@@ -19,17 +19,19 @@ struct Replication {
     kLocal,            // The node that is asked, whichever it is: tables of its own.
   };
 
+  // Replicas of a row. Transient ones, Cassandra's "3/1", do not keep it once the full ones have it: reads go to those.
+  struct Factor {
+    size_t all = 0;
+    size_t transient = 0;
+  };
+
   Strategy strategy = Strategy::kSimple;
-  size_t factor = 1;
-  std::map<std::string, size_t> factors;  // Datacenters without replicas are left out.
+  Factor factor;                          // Of kSimple.
+  std::map<std::string, Factor> factors;  // Of kNetworkTopology, by datacenter.
 
-  // From {'class': 'org.apache.cassandra.locator.SimpleStrategy', 'replication_factor': '3'} and the like. Of transient
-  // replication, "3/1", the full replicas count: 2. FailedPrecondition in words when class or number are not known.
+  // From {'class': 'org.apache.cassandra.locator.SimpleStrategy', 'replication_factor': '3'} and the like.
+  // FailedPrecondition in words when class or number are not known.
   static Status Parse(const std::map<std::string, std::string>& options, Replication* replication);
-
-  bool operator==(const Replication& other) const {
-    return strategy == other.strategy && factor == other.factor && factors == other.factors;
-  }
 };
 
 // A node's place, as far as replication looks at it.
@@ -37,25 +39,38 @@ struct NodePlace {
   std::string dc, rack;
 };
 
-// The token `at` of a ring belongs to node ring[at]; going on from it, which nodes hold its rows? `ring` has the nodes of
-// the tokens in rising order, as numbers of `nodes`. The same nodes in the same order as the server's own strategy.
+// Which nodes hold the rows of a token, worked out as the server's strategies do: the same nodes, in the same order.
 class ReplicaPlacement {
  public:
-  ReplicaPlacement(const Replication& replication, const std::vector<NodePlace>& nodes, const std::vector<size_t>& ring);
+  // `ring` has the nodes of the tokens in rising order, as numbers of `nodes`. All three must outlive it.
+  ReplicaPlacement(const Replication& replication, const std::vector<NodePlace>& nodes,
+                   const std::vector<size_t>& ring);
 
+  // The full replicas of the rows whose token is at `at` in the ring, or between it and the token before.
   std::vector<size_t> ReplicasAt(size_t at) const;
 
  private:
+  static constexpr size_t kNone = static_cast<size_t>(-1);
+
   struct Datacenter {
-    size_t wanted = 0;  // Replicas: never more than it has nodes.
+    Replication::Factor factor;
+    size_t nodes = 0;  // With tokens.
     size_t racks = 0;
   };
+  struct Place {
+    size_t datacenter = kNone;  // Into datacenters_; kNone: no replicas there.
+    size_t rack = kNone;        // A number of its own for each rack of each datacenter.
+  };
+
+  std::vector<size_t> SimpleReplicas(size_t at) const;
+  std::vector<size_t> NetworkTopologyReplicas(size_t at) const;
 
   const Replication& replication_;
-  const std::vector<NodePlace>& nodes_;
   const std::vector<size_t>& ring_;
-  std::vector<size_t> members_;              // The nodes that have tokens.
-  std::map<std::string, Datacenter> datacenters_;  // Those with replicas.
+  std::vector<Datacenter> datacenters_;
+  std::vector<Place> places_;  // By node.
+  size_t racks_ = 0;
+  size_t nodes_ = 0;  // With tokens.
 };
 
 }  // namespace tfcass

@@ -1,8 +1,9 @@
 // Ring: which nodes hold the rows of a token, for one keyspace, as the cluster was when it was asked.
 //
 // Terms    Token: a key's place on the ring (murmur3.h). Owners: the replicas of a token that reads may go to, those of
-//          the local datacenter, in the order in which the ring meets them. Local datacenter: the one that the cluster's
-//          config names; if it names none, that of the node that first told about the ring, which is the driver's too.
+//          the local datacenter, in the order in which the ring meets them. Local datacenter: the one that the
+//          cluster's config names; if it names none, that of the node that first told about the ring, which is the
+//          driver's too.
 // Threads  Immutable: everything may be called from any thread. (Its hosts change: host.h.)
 // Owns     A share of its hosts.
 #ifndef TFCASS_OPS_FETCH_RING_RING_H_
@@ -52,8 +53,8 @@ class Ring {
     std::vector<int64_t> tokens;
   };
 
-  // `nodes` is the whole cluster, all datacenters. `local_dc` must be one of them: FailedPrecondition otherwise, and
-  // when no node has a token.
+  // `nodes` is the whole cluster, all datacenters. FailedPrecondition in words when `local_dc` is none of them, when no
+  // node has a token, or when the keyspace's rows have no owner that could be told from their token.
   static Status Build(const std::vector<Node>& nodes, const Replication& replication, const std::string& local_dc,
                       std::shared_ptr<const Ring>* ring);
 
