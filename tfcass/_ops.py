@@ -87,6 +87,24 @@ def metrics_json() -> str:
     return _native().tfcass_metrics_json().decode()
 
 
+def token(partition_key: bytes) -> int:
+    """Where Cassandra's Murmur3Partitioner puts a partition key of these bytes on the ring, as the engine computes it."""
+    return _native().tfcass_token(partition_key, len(partition_key))
+
+
+def describe_ring(cluster_text: str, keyspace: str) -> str:
+    """The token ring that the engine groups reads by, for checks against the server.
+
+    Args:
+      cluster_text: What the op gets of a cluster.
+      keyspace: A keyspace's name, as the schema has it.
+    Returns:
+      "ring: <local datacenter>" and a line "<start> <end> <owner> ..." for each range of tokens, start excluded; or
+      "none: <why>" where the engine asks for each key by itself; or "error: <message>".
+    """
+    return _native().tfcass_describe_ring(cluster_text.encode(), keyspace.encode()).decode()
+
+
 def _native() -> ctypes.CDLL:
     return _load()[1]
 
@@ -101,6 +119,10 @@ def _load() -> tuple[types.ModuleType, ctypes.CDLL]:
     native.tfcass_set_driver_hint.restype = None
     native.tfcass_metrics_json.argtypes = []
     native.tfcass_metrics_json.restype = ctypes.c_char_p
+    native.tfcass_token.argtypes = [ctypes.c_char_p, ctypes.c_size_t]
+    native.tfcass_token.restype = ctypes.c_int64
+    native.tfcass_describe_ring.argtypes = [ctypes.c_char_p, ctypes.c_char_p]
+    native.tfcass_describe_ring.restype = ctypes.c_char_p
     hint = driver_in_wheel()
     if hint is not None:
         native.tfcass_set_driver_hint(os.fsencode(hint))
