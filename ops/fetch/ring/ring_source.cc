@@ -19,6 +19,10 @@ RingSource::RingSource(std::shared_ptr<const DriverApi> api, CassSession* sessio
     : api_(std::move(api)), session_(session), settings_(std::move(settings)), hosts_(std::move(hosts)) {}
 
 std::shared_ptr<const Ring> RingSource::Get(const std::string& keyspace, std::string* why, Clock* clock) {
+  if (api_->cass_statement_set_host_n == nullptr) {
+    if (why != nullptr) *why = StrCat("the driver, ", api_->path, ", cannot send a request to a node of choice");
+    return nullptr;
+  }
   bool wait;
   {
     MutexLock lock(&mu_);
@@ -121,9 +125,6 @@ void RingSource::Take(TopologyReader* reader, Clock::TimePoint now) {
 
 RingSource::Answer RingSource::Build(const std::string& keyspace) const {
   if (topology_ == nullptr) return {nullptr, why_};
-  if (api_->cass_statement_set_host_n == nullptr) {
-    return {nullptr, StrCat("the driver, ", api_->path, ", cannot send a request to a node of choice")};
-  }
   if (ShortName(topology_->partitioner) != kMurmur3) {
     return {nullptr, StrCat("the cluster's partitioner is ", topology_->partitioner, ", not ", kMurmur3)};
   }

@@ -50,6 +50,7 @@ std::string AddressText(const uint8_t* bytes, size_t size);
 // first came from, as each node's tables are about itself and its peers. From system.peers and not peers_v2: it is what
 // the driver finds nodes by, all at one port, so only nodes that are there can be pinned to.
 //
+// Needs    A driver that can send a request to a node of choice (cass_statement_set_host_n).
 // Threads  One at a time.
 // Owns     Its futures. Needs the session alive in Poll() and Wait(); not when destroyed: replies that nobody waits for
 //          are dropped by the driver.
