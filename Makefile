@@ -21,7 +21,7 @@ demo: setup  ## The whole way: Cassandra, slides, patches, splits, training on t
 	$(BIN)/tfcass demo run $(DEMO_FLAGS)
 
 .PHONY: test
-test: setup  ## C++ tests (Bazel), then Python tests against a real Cassandra that they start and stop
+test: setup $(VENV)/.simulacron  ## C++ tests (Bazel), then Python tests against a real Cassandra that they start and stop
 	bazel test //ops/...
 	$(BIN)/pytest $(TEST_FLAGS)
 
@@ -75,6 +75,10 @@ $(VENV)/.ops: $(OP_SOURCES) $(VENV)/.packages
 
 $(VENV)/.jars: tfcass/devcluster/pom.xml $(VENV)/.project
 	$(BIN)/python -m tfcass.devcluster.jars
+	@touch $@
+
+$(VENV)/.simulacron: tests/support/simulacron_pom.xml $(VENV)/.project
+	$(BIN)/python -m tests.support.simulacron
 	@touch $@
 
 .PHONY: lock

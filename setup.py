@@ -10,7 +10,7 @@ from setuptools import Distribution, Extension, setup
 from setuptools.command.build_ext import build_ext
 
 ROOT = pathlib.Path(__file__).resolve().parent
-OP_LIBRARY = ("_tfcass_ops.so", "_tfcass_build.json")
+OP_LIBRARY = ("_tfcass_ops.so", "_tfcass_scan.so", "_tfcass_build.json")
 IMAGE_LIBRARY = "_tfcass_images.so"
 
 

@@ -3,6 +3,8 @@
 cassandra           a plain node, one per test run; TFCASS_TEST_CLUSTER=host:port takes a running one instead
 dev_cluster         the development cluster behind `cassandra`; a test changes nothing in it but keyspaces of its own
 secure_cassandra    a node with password and TLS, one per test run
+three_nodes         three nodes with a password, started once per test run; each test finds them up and may stop and
+                    kill them; TFCASS_TEST_THREE_NODES=folder takes a running development cluster of that kind instead
 cassandra_session   an open session on `cassandra`
 keyspace            the name of a fresh keyspace on `cassandra`, dropped afterwards
 
@@ -22,10 +24,10 @@ import pytest
 
 import tfcass
 from tests.support import servers
-from tests.support.servers import SecureCassandra
-from tfcass.devcluster import DevCluster, Settings
+from tests.support.servers import SecureCassandra, ThreeNodes
+from tfcass.devcluster import DevCluster, Settings, ports
 
-_SERVER_FIXTURES = {"cassandra", "dev_cluster", "secure_cassandra"}
+_SERVER_FIXTURES = {"cassandra", "dev_cluster", "secure_cassandra", "three_nodes"}
 _HEAP = "512m"
 
 
@@ -53,6 +55,23 @@ def secure_cassandra(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secur
     settings = Settings(port=0, heap=_HEAP, auth=True, tls=True)
     with servers.running(tmp_path_factory.mktemp("secure") / "home", settings) as cluster:
         yield servers.secure(cluster)
+
+
+@pytest.fixture(scope="session")
+def three_nodes_running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ThreeNodes]:
+    if home := os.environ.get("TFCASS_TEST_THREE_NODES"):
+        yield ThreeNodes(DevCluster(home), DevCluster(home).running().settings)
+        return
+    # A port of its own choice would be another one when all nodes come back.
+    settings = Settings(nodes=3, port=ports.free_port(["127.0.0.1", "127.0.0.2", "127.0.0.3"]), heap=_HEAP, auth=True)
+    with servers.running(tmp_path_factory.mktemp("three") / "home", settings) as cluster:
+        yield ThreeNodes(cluster, settings)
+
+
+@pytest.fixture
+def three_nodes(three_nodes_running: ThreeNodes) -> Iterator[ThreeNodes]:
+    yield three_nodes_running
+    three_nodes_running.make_whole()
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,8 @@
 """Iterators, processes and forks that end or begin at awkward moments, as with requests in flight."""
 
-import dataclasses
 import os
+import signal
+import socket
 import subprocess
 import sys
 import textwrap
@@ -14,7 +15,6 @@ import tensorflow as tf
 import tfcass
 from tests.support import fetch_rows
 from tests.support.proxy import proxy_of
-from tfcass import dataset as dataset_module
 
 ROWS = 600
 AT_ONCE_S = 3.0  # Enough for a busy machine.
@@ -38,17 +38,46 @@ def _slowly(row):
     return row
 
 
+def _cluster_at(port, connect_timeout_s=10.0):
+    return tfcass.Cluster(["127.0.0.1"], port=port, connect_timeout_s=connect_timeout_s)
+
+
 def _through(proxy, patches, **options):
     """A dataset whose op connects through the proxy; the schema comes from the server itself."""
-    plan = dataset_module._plan(patches.table, patches.cluster, ["label"], tfcass.FetchOptions(**options))
-    plan = dataclasses.replace(plan, cluster=tfcass.Cluster(["127.0.0.1"], port=proxy.port))
-    return dataset_module._FetchDataset(tf.data.Dataset.from_tensor_slices(patches.keys), plan)
+    return patches.through(_cluster_at(proxy.port), columns=["label"], **options)
+
+
+def _begun(dataset):
+    """An iterator of which a thread of prefetch() has come to `dataset`, or soon will."""
+    iterator = iter(tf.data.Dataset.from_tensors({"label": -1}).concatenate(dataset.map(_label)).prefetch(100))
+    assert next(iterator)["label"] == -1
+    return iterator
+
+
+def _label(row):
+    return {"label": row["label"]}
+
+
+@pytest.fixture
+def silent_port():
+    """A port that takes connections and says nothing. `_asked` tells when somebody has come."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield listener
+
+
+def _asked(listener):
+    """Waits for a connection, and for the first bytes on it."""
+    listener.settimeout(60)
+    near, _ = listener.accept()
+    near.settimeout(60)
+    assert near.recv(1, socket.MSG_PEEK)
+    return near
 
 
 def test_an_iterator_dies_at_once_with_requests_in_flight(patches, proxy):
     connected = _through(proxy, patches)
     next(iter(connected))  # Its session stays open: what follows needs no reply before it can ask for rows.
-    iterator = iter(_through(proxy, patches, timeout_s=2.0, max_retries=0))
+    iterator = iter(_through(proxy, patches, timeout_s=2.0, max_retries=0, rows_per_request=1))
     proxy.stall()
     sent_before = tfcass.metrics()["requests"]
     for _ in range(50):  # Each row that is given up makes room for a new request.
@@ -78,6 +107,49 @@ def test_a_waiting_consumer_is_released_when_its_pipeline_dies(patches, proxy):
     assert time.monotonic() - started < AT_ONCE_S
 
 
+def test_a_consumer_that_connects_is_released_when_its_pipeline_dies(patches, silent_port):
+    cluster = _cluster_at(silent_port.getsockname()[1], connect_timeout_s=60)
+    iterator = _begun(patches.through(cluster, columns=["label"]))
+    with _asked(silent_port):
+        started = time.monotonic()
+        del iterator
+
+        assert time.monotonic() - started < AT_ONCE_S
+
+
+def test_a_consumer_that_prepares_is_released_when_its_pipeline_dies(patches, proxy):
+    cluster = _cluster_at(proxy.port, connect_timeout_s=60)
+    fetch_rows.labels(
+        patches.through(cluster, slice(0, 1), columns=["label"])
+    )  # Its session lingers, and is found open.
+    connections = proxy.connections
+    proxy.stall()
+    iterator = _begun(patches.through(cluster))  # Of other columns: not prepared yet.
+    assert proxy.holding.wait(30)
+
+    started = time.monotonic()
+    del iterator
+
+    assert time.monotonic() - started < AT_ONCE_S
+    assert proxy.connections == connections
+
+
+def test_a_consumer_between_attempts_is_released_when_its_pipeline_dies(patches, proxy):
+    iterator = _begun(_through(proxy, patches, max_in_flight=4, timeout_s=600.0, max_retries=1_000_000).map(_slowly))
+    next(iterator)
+    retries = tfcass.metrics()["retries"]
+    proxy.down()  # Each attempt fails at once, and the next one waits.
+    deadline = time.monotonic() + 60
+    while tfcass.metrics()["retries"] < retries + 5:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+    started = time.monotonic()
+    del iterator
+
+    assert time.monotonic() - started < AT_ONCE_S
+
+
 def test_a_row_that_does_not_come_in_time_is_named(patches, proxy):
     at_once = tf.data.Options()
     at_once.experimental_optimization.inject_prefetch = False  # Else the second row may be there before the stall.
@@ -93,8 +165,8 @@ def test_a_row_that_does_not_come_in_time_is_named(patches, proxy):
     assert patches.table in str(caught.value) and "timeout_s" in str(caught.value)
 
 
-def _run(patches, code):
-    """Runs code in a Python of its own that has `patches` as `keys`, `table` and `cluster`. Returns its output."""
+def _process(patches, code):
+    """Starts code in a Python of its own that has `patches` as `keys`, `table` and `cluster`."""
     prelude = f"""
         import os, sys, time
         import numpy as np
@@ -105,9 +177,73 @@ def _run(patches, code):
     """
     program = textwrap.dedent(prelude) + textwrap.dedent(code)
     root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    return subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, cwd=root, env=dict(os.environ)
-    )
+    pipes = dict(stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    return subprocess.Popen([sys.executable, "-c", program], text=True, cwd=root, env=dict(os.environ), **pipes)
+
+
+def _run(patches, code):
+    """Runs such a process to its end, which must come by itself."""
+    with _process(patches, code) as running:
+        try:
+            output, error = running.communicate(timeout=60)
+        finally:
+            running.kill()
+    return subprocess.CompletedProcess(running.args, running.returncode, output, error)
+
+
+# Each leaves an iterator in a reference cycle, as Keras does, while a Python function of its pipeline is at work.
+_BUSY = """
+    import tensorflow as tf
+    def slowly(label):
+        time.sleep(0.002)
+        return label
+    dataset = tfcass.CassandraDataset(keys, table=table, cluster=cluster, columns=["label"]).repeat()
+    dataset = dataset.map(lambda row: tf.numpy_function(slowly, [row["label"]], tf.int32)).prefetch(100_000)
+    class Cycle: pass
+    cycle = Cycle()
+    cycle.self, cycle.iterator = cycle, iter(dataset)
+    for _ in range(3): next(cycle.iterator)
+"""
+
+
+@pytest.mark.parametrize(
+    ("ending", "code"),
+    [
+        ("", 0),
+        ("cycle = None", 0),
+        ("sys.exit(3)", 3),
+        ("raise KeyboardInterrupt", -signal.SIGINT),
+        ("import threading; threading.Thread(target=lambda: [0 for _ in cycle.iterator], daemon=True).start()", 0),
+    ],
+    ids=["held", "garbage", "sys.exit", "Ctrl-C", "in a thread"],
+)
+def test_a_process_ends_while_python_functions_of_a_pipeline_run(patches, ending, code):
+    done = _run(patches, textwrap.dedent(_BUSY) + "print('read', flush=True)\n" + ending)
+
+    assert done.stdout == "read\n"
+    assert done.returncode == code, done.stderr
+
+
+def test_a_process_ends_while_an_iterator_connects(patches, silent_port):
+    with _process(
+        patches,
+        f"""
+        import dataclasses
+        from tfcass import dataset
+        import tensorflow as tf
+        plan = dataset._plan(table, cluster, ["label"], tfcass.FetchOptions())
+        silent = tfcass.Cluster(["127.0.0.1"], port={silent_port.getsockname()[1]}, connect_timeout_s=300)
+        rows = dataset._FetchDataset(tf.data.Dataset.from_tensors(keys[0]), dataclasses.replace(plan, cluster=silent))
+        first = tf.data.Dataset.from_tensors(-1)
+        iterator = iter(first.concatenate(rows.map(lambda row: row["label"])).prefetch(2))
+        next(iterator)
+        sys.stdin.read()
+        """,
+    ) as running:
+        with _asked(silent_port):
+            _, error = running.communicate(timeout=60)
+
+    assert running.returncode == 0, error
 
 
 @pytest.mark.parametrize("ending", ["", "os.kill(os.getpid(), 15)"], ids=["end", "SIGTERM"])

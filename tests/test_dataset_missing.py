@@ -22,7 +22,7 @@ def patches(cassandra, cassandra_session):
         yield table
 
 
-def _dataset(patches, rows, missing="error", batch_size=None, **settings):
+def _dataset(patches, rows, missing="error", batch_size=None, deterministic=True, **settings):
     """`rows` are numbers of rows, or None for a key that has none."""
     keys = np.stack([tfcass.keys([ABSENT])[0] if row is None else patches.keys[row] for row in rows])
     return tfcass.CassandraDataset(
@@ -30,7 +30,7 @@ def _dataset(patches, rows, missing="error", batch_size=None, **settings):
         table=patches.table,
         cluster=patches.cluster,
         batch_size=batch_size,
-        options=tfcass.FetchOptions(missing=missing),
+        options=tfcass.FetchOptions(missing=missing, deterministic=deterministic),
         **settings,
     )
 
@@ -109,11 +109,39 @@ def test_empty_keeps_the_place_and_tells(patches, batch_size):
     assert bytes(rows[1]["patch_id"].numpy()) == ABSENT.bytes
 
 
+@pytest.mark.parametrize("batch_size", [None, 2, 5])
+@pytest.mark.parametrize("missing", ["skip", "empty"])
+def test_out_of_order_delivery_treats_them_alike(patches, missing, batch_size):
+    settings = dict(missing=missing, batch_size=batch_size)
+    rows = [0, None, 1, 2, 4, 5, 3]
+
+    in_order = fetch_rows.labels(_dataset(patches, rows, **settings))
+    out_of_order = fetch_rows.labels(_dataset(patches, rows, deterministic=False, **settings))
+
+    assert sorted(out_of_order) == sorted(in_order)
+
+
+def test_out_of_order_errors_cost_no_other_row_of_their_batch(patches):
+    # One key without a row, two rows with a null.
+    iterator = iter(_dataset(patches, [0, None, 1, 2, 4, 5, 3], batch_size=7, deterministic=False))
+
+    errors = []
+    for _ in range(3):
+        with pytest.raises(tf.errors.NotFoundError) as caught:
+            next(iterator)
+        errors.append(str(caught.value))
+    labels = fetch_rows.labels(iterator)
+
+    assert sorted(labels) == [0, 1, 3, 5]
+    bad = [ABSENT, uuid.UUID(bytes=bytes(patches.keys[2])), uuid.UUID(bytes=bytes(patches.keys[4]))]
+    assert all(any(str(key) in error for error in errors) for key in bad)
+
+
 def test_missing_rows_are_counted(patches):
     before = tfcass.metrics()["missing"]
-    list(_dataset(patches, [0, None, 1, None], missing="skip"))
+    list(_dataset(patches, [0, None, 1], missing="skip"))
 
-    assert tfcass.metrics()["missing"] - before == 2
+    assert tfcass.metrics()["missing"] - before == 1
 
 
 def test_a_found_column_of_the_table_clashes_with_empty(cassandra, cassandra_session, keyspace):

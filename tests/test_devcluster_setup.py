@@ -1,5 +1,6 @@
 """What a development cluster needs before it starts: settings, Java, jars, ports, certificates."""
 
+import dataclasses
 import os
 import socket
 import stat
@@ -36,6 +37,20 @@ def java(path: Path, version: str) -> Path:
 def test_a_bad_setting_is_named_with_its_value(field, value):
     with pytest.raises(OptionError, match=f"{field}={value!r}"):
         Settings(**{field: value})
+
+
+def test_an_address_for_a_proxy_goes_with_one_node():
+    with pytest.raises(OptionError, match="advertise='127.0.0.9' goes with nodes=1, not 3"):
+        Settings(nodes=3, advertise="127.0.0.9")
+
+
+def test_clients_are_told_the_advertised_address(tmp_path):
+    plain = node_config(tmp_path)
+    proxied = dataclasses.replace(plain, settings=Settings(advertise="127.0.0.9"))
+
+    assert "broadcast_rpc_address" not in config.cassandra_yaml(plain)
+    content = config.cassandra_yaml(proxied)
+    assert (content["broadcast_rpc_address"], content["rpc_address"]) == ("127.0.0.9", "127.0.0.1")
 
 
 @given(nodes=st.integers(1, 3))

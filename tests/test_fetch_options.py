@@ -25,8 +25,9 @@ def test_defaults_are_accepted_and_frozen():
         ("max_in_flight", 0, "at least 1, or tfcass.AUTOTUNE"),
         ("max_in_flight", 2.0, "at least 1, or tfcass.AUTOTUNE"),
         ("max_in_flight", True, "at least 1, or tfcass.AUTOTUNE"),
-        ("rows_per_request", 32, "tfcass.AUTOTUNE or 1"),
-        ("rows_per_request", True, "tfcass.AUTOTUNE or 1"),
+        ("rows_per_request", 0, "in [1, 64], or tfcass.AUTOTUNE"),
+        ("rows_per_request", 65, "in [1, 64], or tfcass.AUTOTUNE"),
+        ("rows_per_request", True, "in [1, 64], or tfcass.AUTOTUNE"),
         ("max_buffered_bytes", 0, "at least 1, in bytes"),
         ("timeout_s", 0, "positive number of seconds"),
         ("timeout_s", float("nan"), "positive number of seconds"),
@@ -35,6 +36,8 @@ def test_defaults_are_accepted_and_frozen():
         ("max_retries", -1, "at least 0"),
         ("consistency", "EACH_QUORUM", "'LOCAL_ONE', 'LOCAL_QUORUM'"),
         ("consistency", ["LOCAL_ONE"], "'LOCAL_ONE', 'LOCAL_QUORUM'"),
+        ("hedge_after", "p50", "'p95', 'p99', 'p99.9'"),
+        ("hedge_after", 0.99, "'p95', 'p99', 'p99.9'"),
         ("io_threads", 65, "[1, 64]"),
     ],
 )
@@ -57,6 +60,7 @@ def test_the_text_for_the_op_is_sorted_and_encoded():
     assert options._canonical() == (
         "consistency=QUORUM\n"
         "deterministic=0\n"
+        "hedge_after=None\n"
         "io_threads=1\n"
         "max_buffered_bytes=268435456\n"
         "max_in_flight=64\n"
@@ -65,6 +69,16 @@ def test_the_text_for_the_op_is_sorted_and_encoded():
         "rows_per_request=-1\n"
         "timeout_s=2.5\n"
     )
+
+
+@pytest.mark.parametrize("hedge_after", [None, "p95", "p99", "p99.9"])
+def test_a_hedge_is_told_by_its_percentile(hedge_after):
+    assert f"hedge_after={hedge_after}\n" in FetchOptions(hedge_after=hedge_after)._canonical()
+
+
+@pytest.mark.parametrize("rows", [AUTOTUNE, 1, 64])
+def test_rows_per_request_reaches_the_op(rows):
+    assert f"rows_per_request={rows}\n" in FetchOptions(rows_per_request=rows)._canonical()
 
 
 def test_numpy_integers_are_integers():

@@ -1,6 +1,10 @@
 """tfcass.read_rows: every row once, typed, filtered as asked, from a real server."""
 
+import dataclasses
 import datetime
+import os
+import subprocess
+import sys
 import uuid
 from collections.abc import Iterator
 
@@ -10,8 +14,9 @@ import pyarrow.compute as pc
 import pytest
 
 import tfcass
-from tfcass import scan
-from tfcass.schema import create_tables
+from tests.support.proxy import proxy_of
+from tfcass import _ops, _scan, _scan_library
+from tfcass.schema import create_tables, describe_table
 
 PATCHES = 1_000
 
@@ -67,16 +72,14 @@ def test_every_row_comes_exactly_once(cassandra: tfcass.Cluster, patches: str) -
     }
 
 
-def test_rows_come_in_the_same_order_each_time_and_whatever_the_page_size(
-    cassandra: tfcass.Cluster, patches: str, monkeypatch: pytest.MonkeyPatch
+def test_rows_come_in_the_order_of_their_tokens_each_time(
+    cassandra: tfcass.Cluster, cassandra_session, patches: str
 ) -> None:
-    first = tfcass.read_rows(patches, cluster=cassandra)
-    monkeypatch.setattr(scan, "_PAGE_ROWS", 7)
-    monkeypatch.setattr(scan, "_MIN_RANGES", 5)
+    query = f"SELECT token(patient_id, slide_num, label), x FROM {patches}"
+    by_token = [x for _, x in cassandra_session.execute(query)]
 
-    again = tfcass.read_rows(patches, cluster=cassandra)
-
-    assert again.equals(first)
+    assert tfcass.read_rows(patches, cluster=cassandra)["x"].to_pylist() == by_token
+    assert tfcass.read_rows(patches, cluster=cassandra)["x"].to_pylist() == by_token
 
 
 def test_nulls_stay_null(cassandra: tfcass.Cluster, patches: str) -> None:
@@ -116,6 +119,9 @@ def test_columns_come_in_the_order_asked(cassandra: tfcass.Cluster, patches: str
         ({"patch_id": tfcass.keys([patch_id(17)])[0]}, lambda n: n == 17),
         ({"patch_id": tfcass.keys([patch_id(17), patch_id(18)])}, lambda n: n in (17, 18)),
         ({"patch_id": [patch_id(17).bytes, patch_id(19)]}, lambda n: n in (17, 19)),
+        (("x >= ? AND x < ?", [10, 20]), lambda n: 10 <= n < 20),
+        (("mpp = ? AND label = ?", [0.25, 1]), lambda n: n % 5 != 0 and n % 2 == 1),
+        (("x < 5", []), lambda n: n < 5),
         ({}, lambda n: True),
     ],
 )
@@ -140,6 +146,12 @@ def test_where_keeps_the_rows_that_meet_all_of_it(
         ({"label": None}, tfcass.OptionError, "a null equals nothing"),
         ({"label": [1, None]}, tfcass.OptionError, "a null equals nothing"),
         ("label = 1", tfcass.OptionError, "must map columns to values"),
+        (("lable = ?", [1]), tfcass.OptionError, r"where=\('lable = \?', \.\.\.\): the server refuses it: .*lable"),
+        (("label = = ?", [1]), tfcass.OptionError, "the server refuses it: "),
+        (("label = ?", ["tumor"]), tfcass.OptionError, "the values do not fit"),
+        (("label = ?", []), tfcass.OptionError, "must be a value, and not None, for each question mark"),
+        (("label = ?", [1, 2]), tfcass.OptionError, "the values do not fit"),
+        ((" ", []), tfcass.OptionError, "the CQL is empty"),
     ],
 )
 def test_a_condition_that_cannot_be_is_refused(
@@ -218,46 +230,65 @@ def test_case_sensitive_names_are_read(cassandra: tfcass.Cluster, cassandra_sess
     assert rows.to_pydict() == {"select": [3]}
 
 
-def test_a_page_that_fails_is_asked_for_again_and_no_row_is_lost_or_doubled(
+def test_a_cluster_that_goes_silent_is_one_error(
     cassandra: tfcass.Cluster, patches: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from cassandra import OperationTimedOut
-    from cassandra.cluster import Session
+    monkeypatch.setattr(_scan, "_PAGE_TIMEOUT_S", 1.0)
+    with proxy_of((cassandra.contact_points[0], cassandra.port)) as proxy:
+        there = tfcass.Cluster(["127.0.0.1"], port=proxy.port)
+        assert tfcass.read_rows(patches, cluster=there).num_rows == PATCHES
+        monkeypatch.setattr(_scan, "describe_table", lambda *_, **__: describe_table(cassandra, patches))
+        proxy.stall()
 
-    execute = Session.execute
-    calls = []
-
-    def flaky(self, *args, **kwargs):
-        calls.append(None)
-        if len(calls) % 3 == 0:
-            raise OperationTimedOut("on purpose")
-        return execute(self, *args, **kwargs)
-
-    monkeypatch.setattr(scan, "_PAGE_ROWS", 20)
-    monkeypatch.setattr(scan, "_BACKOFF_S", 0.001)
-    monkeypatch.setattr(scan, "_ATTEMPTS", 30)
-    monkeypatch.setattr(Session, "execute", flaky)
-
-    rows = tfcass.read_rows(patches, cluster=cassandra, columns=["x"])
-
-    assert len(calls) > 60
-    assert sorted(rows["x"].to_pylist()) == list(range(PATCHES))
+        with pytest.raises(tfcass.ClusterError, match=f"a page of {patches}: .* attempt.* check the load of the nodes"):
+            tfcass.read_rows(patches, cluster=there)
 
 
-def test_a_page_that_keeps_failing_is_one_error(
-    cassandra: tfcass.Cluster, patches: str, monkeypatch: pytest.MonkeyPatch
+def test_the_password_in_the_clear_reaches_the_library(secure_cassandra) -> None:
+    secure = secure_cassandra
+    with_password = tfcass.PasswordAuth(secure.username, password=secure.password)
+    cluster = dataclasses.replace(secure.cluster, auth=with_password)
+
+    assert tfcass.read_rows("system_schema.keyspaces", cluster=cluster, columns=["keyspace_name"]).num_rows > 0
+
+
+def test_no_tensorflow_is_loaded(cassandra: tfcass.Cluster, patches: str) -> None:
+    program = f"""
+import sys, tfcass
+cluster = tfcass.Cluster({list(cassandra.contact_points)!r}, port={cassandra.port})
+rows = tfcass.read_rows({patches!r}, cluster=cluster)
+print(rows.num_rows, "tensorflow" in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+
+    assert done.stdout == f"{PATCHES} False\n", done.stderr
+
+
+def test_without_the_library_the_error_says_how_to_get_it(
+    cassandra: tfcass.Cluster, patches: str, monkeypatch: pytest.MonkeyPatch, tmp_path
 ) -> None:
-    from cassandra import ReadTimeout
-    from cassandra.cluster import Session
+    monkeypatch.setattr(_ops, "_places", lambda: [tmp_path])
+    _scan_library._library.cache_clear()
+    try:
+        with pytest.raises(tfcass.OpLibraryError, match=r"_tfcass_scan.so is not in .*; build it .* `make setup`"):
+            tfcass.read_rows(patches, cluster=cassandra)
+    finally:
+        _scan_library._library.cache_clear()
 
-    def fail(self, *args, **kwargs):
-        raise ReadTimeout("too slow")
 
-    monkeypatch.setattr(scan, "_BACKOFF_S", 0.001)
-    monkeypatch.setattr(Session, "execute", fail)
+def test_without_the_driver_the_error_says_how_to_get_it(cassandra: tfcass.Cluster, patches: str, tmp_path) -> None:
+    program = f"""
+import tfcass
+cluster = tfcass.Cluster({list(cassandra.contact_points)!r}, port={cassandra.port})
+try:
+    tfcass.read_rows({patches!r}, cluster=cluster)
+except tfcass.OpLibraryError as error:
+    print(error)
+"""
+    env = os.environ | {"TFCASS_DRIVER": str(tmp_path / "absent.so")}
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, env=env)
 
-    with pytest.raises(tfcass.ClusterError, match=f"a page of {patches} could not be read in 4 attempts: .*too slow"):
-        tfcass.read_rows(patches, cluster=cassandra)
+    assert "absent.so" in done.stdout and "TFCASS_DRIVER" in done.stdout, done.stderr
 
 
 def test_the_rows_go_straight_into_keys(cassandra: tfcass.Cluster, patches: str) -> None:

@@ -47,9 +47,9 @@ def test_the_table_of_options_tells_their_defaults() -> None:
     }
     options = tfcass.FetchOptions()
     real = {name: getattr(options, name) for name in told}
-    written = {True: "True", tfcass.AUTOTUNE: "AUTOTUNE"}
+    written = {True: "True", None: "None", tfcass.AUTOTUNE: "AUTOTUNE"}
     assert told == {
-        name: f'"{value}"' if isinstance(value, str) else written.get(value, f"{value:g}")
+        name: f'"{value}"' if isinstance(value, str) else written.get(value) or f"{value:g}"
         for name, value in real.items()
     }
     assert len(told) >= 5

@@ -88,6 +88,15 @@ def test_the_tiff_decoder_loads_from_it(site: Path) -> None:
     assert "InvalidArgumentError" in done.stderr.splitlines()[-1]
 
 
+def test_the_library_of_scans_loads_from_it_without_tensorflow(site: Path) -> None:
+    done = _python(
+        "import sys; from tfcass import _scan_library as s; print(s._library()._name, 'tensorflow' in sys.modules)",
+        site,
+    )
+
+    assert done.stdout.split() == [str(site / "tfcass" / "_tfcass_scan.so"), "False"], done.stderr
+
+
 def test_importing_it_under_another_tensorflow_minor_says_so_in_one_line(site: Path) -> None:
     (site / "tfcass" / _ops.BUILD_INFO).write_text('{"tensorflow": "2.3.4"}')
 

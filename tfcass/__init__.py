@@ -11,7 +11,7 @@ those, in that order:
 cluster.py     Cluster, PasswordAuth, Tls: how a cluster is reached            start here
 keys.py        UUIDs as uint8 [n, 16]
 schema.py      the tables, and column types -> dtypes
-scan.py        whole tables into Arrow
+_scan.py       scan, read_rows: whole tables, every row once
 splits/        rows -> splits                     sharding.py   the part of a split that one process reads
 dataset.py     keys in, rows out                  options.py    how they are fetched      metrics.py   how that went
 images.py      image bytes -> pixels, TIFF among them
@@ -49,10 +49,10 @@ from tfcass.metrics import metrics
 
 if TYPE_CHECKING:
     from tfcass import images, schema
+    from tfcass._scan import read_rows, scan
     from tfcass.cluster import Cluster, PasswordAuth, Tls
     from tfcass.dataset import CassandraDataset, fetch
     from tfcass.options import AUTOTUNE, FetchOptions
-    from tfcass.scan import read_rows
     from tfcass.sharding import Shard
     from tfcass.splits import Splits, split
 
@@ -81,6 +81,7 @@ __all__ = [
     "keys",
     "metrics",
     "read_rows",
+    "scan",
     "schema",
     "split",
 ]
@@ -102,21 +103,21 @@ _HOME = {
     "Splits": "splits",
     "Tls": "cluster",
     "fetch": "dataset",
-    "read_rows": "scan",
+    "read_rows": "_scan",
+    "scan": "_scan",
     "split": "splits",
 }
+_MODULES = {"images", "schema"}
 
 
 def __getattr__(name: str) -> object:
     if name == "__version__":
         return _version()
-    if name == "schema":
-        return importlib.import_module("tfcass.schema")
-    if name not in _HOME and name != "images":
+    if name not in _HOME and name not in _MODULES:
         raise AttributeError(f"module 'tfcass' has no attribute {name!r}")
     try:
-        if name == "images":
-            return importlib.import_module("tfcass.images")
+        if name in _MODULES:
+            return importlib.import_module(f"tfcass.{name}")
         value = getattr(importlib.import_module(f"tfcass.{_HOME[name]}"), name)
     except ModuleNotFoundError as error:
         from tfcass._extras import missing_extra

@@ -14,6 +14,7 @@ import os
 import pathlib
 import types
 
+from tfcass import _exit
 from tfcass.errors import OpLibraryError
 
 LIBRARY = "_tfcass_ops.so"
@@ -23,7 +24,7 @@ LIBTIFF = "libtiff.so.6"
 
 # Distributions that provide the `tensorflow` package.
 _DISTRIBUTIONS = ("tensorflow", "tensorflow-cpu", "tensorflow-gpu", "tensorflow-intel", "tensorflow-aarch64")
-_HOW_TO_BUILD = (
+HOW_TO_BUILD = (
     "build it for the installed TensorFlow with `make setup` in a checkout, or with `pip install --no-build-isolation "
     "--no-cache-dir --force-reinstall --no-deps tfcass`"
 )
@@ -77,18 +78,38 @@ def image_library() -> types.ModuleType:
 def put_secret(name: str, value: str) -> None:
     """Hands a secret to this process's registry in the op library, where `process:<name>` refers to it.
 
-    It stays in memory: it enters no graph, checkpoint, log or error.
+    It stays in memory: it enters no graph, checkpoint, log or error. A library that is loaded later is told then.
     """
-    _native().tfcass_put_secret(name.encode(), value.encode())
+    _secrets[name] = value
+    for library in _introduced:
+        library.tfcass_put_secret(name.encode(), value.encode())
 
 
-def metrics_json() -> str:
-    """The engine's counters as JSON text."""
-    return _native().tfcass_metrics_json().decode()
+_secrets: dict[str, str] = {}
+_introduced: list[ctypes.CDLL] = []
+
+
+def introduce(library: ctypes.CDLL) -> None:
+    """Tells a library of ours what it has to know of this process: secrets, now and later, and where the driver is."""
+    library.tfcass_put_secret.argtypes = [ctypes.c_char_p, ctypes.c_char_p]
+    library.tfcass_put_secret.restype = None
+    library.tfcass_set_driver_hint.argtypes = [ctypes.c_char_p]
+    library.tfcass_set_driver_hint.restype = None
+    _introduced.append(library)  # First: a secret that comes meanwhile is told twice, and not missed.
+    for name, value in list(_secrets.items()):
+        library.tfcass_put_secret(name.encode(), value.encode())
+    hint = driver_in_wheel()
+    if hint is not None:
+        library.tfcass_set_driver_hint(os.fsencode(hint))
+
+
+def metrics_json(metrics_id: str = "") -> str:
+    """The engine's counters as JSON text: of the dataset with this metrics id, or of the process."""
+    return _native().tfcass_metrics_json(metrics_id.encode()).decode()
 
 
 def token(partition_key: bytes) -> int:
-    """Where Cassandra's Murmur3Partitioner puts a partition key of these bytes on the ring, as the engine computes it."""
+    """Where Murmur3Partitioner puts a partition key of these bytes on the ring, as the engine computes it."""
     return _native().tfcass_token(partition_key, len(partition_key))
 
 
@@ -112,20 +133,15 @@ def _native() -> ctypes.CDLL:
 @functools.cache
 def _load() -> tuple[types.ModuleType, ctypes.CDLL]:
     wrappers = _wrappers(LIBRARY)
+    _exit.let_iterators_outlive_python()
     native = ctypes.CDLL(str(_find(LIBRARY) / LIBRARY))  # The same mapping that TensorFlow just loaded.
-    native.tfcass_put_secret.argtypes = [ctypes.c_char_p, ctypes.c_char_p]
-    native.tfcass_put_secret.restype = None
-    native.tfcass_set_driver_hint.argtypes = [ctypes.c_char_p]
-    native.tfcass_set_driver_hint.restype = None
-    native.tfcass_metrics_json.argtypes = []
+    native.tfcass_metrics_json.argtypes = [ctypes.c_char_p]
     native.tfcass_metrics_json.restype = ctypes.c_char_p
     native.tfcass_token.argtypes = [ctypes.c_char_p, ctypes.c_size_t]
     native.tfcass_token.restype = ctypes.c_int64
     native.tfcass_describe_ring.argtypes = [ctypes.c_char_p, ctypes.c_char_p]
     native.tfcass_describe_ring.restype = ctypes.c_char_p
-    hint = driver_in_wheel()
-    if hint is not None:
-        native.tfcass_set_driver_hint(os.fsencode(hint))
+    introduce(native)
     return wrappers, native
 
 
@@ -133,8 +149,7 @@ def _find(name: str, remedy: str = "") -> pathlib.Path:
     """The folder that holds the library `name`."""
     folder = find_library(name)
     if folder is None:
-        places = " or ".join(str(place) for place in _places())
-        raise OpLibraryError(f"{name} is not in {places}; {remedy}{_HOW_TO_BUILD}")
+        raise absent(name, remedy)
     return folder
 
 
@@ -151,7 +166,7 @@ def _wrappers(name: str) -> types.ModuleType:
         return tf.load_op_library(path)
     except tf.errors.NotFoundError as error:  # An undefined symbol: another build of the same minor, or a damaged file.
         raise OpLibraryError(
-            f"{path} does not load into TensorFlow {tf.__version__}: {error}; {_HOW_TO_BUILD}"
+            f"{path} does not load into TensorFlow {tf.__version__}: {error}; {HOW_TO_BUILD}"
         ) from error
 
 
@@ -161,7 +176,14 @@ def _places() -> list[pathlib.Path]:
 
 
 def find_library(name: str = LIBRARY) -> pathlib.Path | None:
+    """The folder that holds a library of ours."""
     return next((place for place in _places() if (place / name).is_file()), None)
+
+
+def absent(name: str, remedy: str = "") -> OpLibraryError:
+    """The error for a library of ours that is nowhere."""
+    places = " or ".join(str(place) for place in _places())
+    return OpLibraryError(f"{name} is not in {places}; {remedy}{HOW_TO_BUILD}")
 
 
 def _installed_tensorflow() -> str | None:
@@ -180,13 +202,13 @@ def _compare(folder: pathlib.Path, found: str) -> None:
         built = json.loads(info.read_text())["tensorflow"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise OpLibraryError(
-            f"{info} does not tell which TensorFlow the op library was built for; {_HOW_TO_BUILD}"
+            f"{info} does not tell which TensorFlow the op library was built for; {HOW_TO_BUILD}"
         ) from error
     # An op binary fits one minor: TensorFlow's C++ interface changes with each.
     if built.split(".")[:2] != found.split(".")[:2]:
         minor = ".".join(built.split(".")[:2])
         raise OpLibraryError(
-            f"tfcass's op library was built for TensorFlow {built} and this is TensorFlow {found}: {_HOW_TO_BUILD}, "
+            f"tfcass's op library was built for TensorFlow {built} and this is TensorFlow {found}: {HOW_TO_BUILD}, "
             f"or install TensorFlow {minor}"
         )
 

@@ -1,4 +1,4 @@
-"""Passwords given in the clear, known to the op library by an id.
+"""Passwords given in the clear, known to the libraries by an id.
 
 A graph may be saved, printed or sent elsewhere, so it holds `process:<id>`; what the id stands for stays in this
 process's memory.
@@ -12,12 +12,8 @@ _id_of: dict[str, str] = {}
 
 
 def register(secret: str) -> str:
-    """The id of `secret`: the same for equal secrets, so that equal clusters share sessions. Told to the library once.
-
-    Raises:
-      OpLibraryError: The op library is absent, or was built for another TensorFlow.
-    """
-    from tfcass import _ops  # Loads TensorFlow.
+    """The id of `secret`: the same for equal secrets, so that equal clusters share sessions. Told to a library once."""
+    from tfcass import _ops
 
     with _lock:
         if secret not in _id_of:

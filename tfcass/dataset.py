@@ -5,7 +5,9 @@ imports TensorFlow.
 """
 
 import dataclasses
+import itertools
 from collections.abc import Callable, Sequence
+from urllib.parse import quote
 
 import numpy as np
 import tensorflow as tf
@@ -14,6 +16,7 @@ from tfcass import _ops
 from tfcass.cluster import Cluster
 from tfcass.errors import KeyFormatError, OptionError, SchemaError
 from tfcass.keys import KEY_BYTES
+from tfcass.metrics import Summary, dataset_counters, summarize
 from tfcass.options import FetchOptions
 from tfcass.schema import Column, TableSchema, describe_table
 
@@ -21,11 +24,17 @@ FOUND = "found"  # The column that missing="empty" adds.
 _READABLE = "blob, text, varchar, ascii, tinyint, smallint, int, bigint, float, double, boolean, uuid, timeuuid"
 
 
+# Datasets of this process, to tell their metrics apart. Counted and not random: processes that build the same pipeline
+# must get the same graph, by which tf.data service and checkpoints know it.
+_ordinals = itertools.count(1)
+
+
 class _FetchDataset(tf.data.Dataset):
     """Rows for a dataset of keys: the op itself."""
 
     def __init__(self, keys: tf.data.Dataset, plan: "_Plan") -> None:
         self._keys = keys
+        self._metrics_id = f"{plan.table.name}/{next(_ordinals)}"
         self._spec = plan.element_spec(keys.element_spec)
         # A dict is flattened sorted by name, and so does the op sort its components.
         flat_spec = tf.nest.flatten(self._spec)
@@ -34,7 +43,7 @@ class _FetchDataset(tf.data.Dataset):
             cluster=plan.cluster._canonical(),
             table=plan.table.name,
             columns=[column.name for column in plan.columns],
-            options=plan.options._canonical(),
+            options=plan.options._canonical() + f"metrics_id={quote(self._metrics_id, safe='')}\n",
             output_types=[spec.dtype for spec in flat_spec],
             output_shapes=[spec.shape for spec in flat_spec],
         )
@@ -46,6 +55,17 @@ class _FetchDataset(tf.data.Dataset):
     @property
     def element_spec(self) -> dict[str, tf.TensorSpec]:
         return self._spec
+
+    def metrics(self) -> Summary:
+        """How reading this dataset went in this process so far, over all its iterators, also within other datasets:
+
+            ds = tfcass.CassandraDataset(...)
+            for batch in ds.map(decode).prefetch(2): ...
+            print(ds.metrics())  # Rows/s, latency, requests; and whether input or model is the bottleneck.
+
+        See Summary for what it says where a .prefetch() follows. Workers of tf.data service count in their own process.
+        """
+        return summarize(dataset_counters(self._metrics_id))
 
 
 class CassandraDataset(_FetchDataset):
@@ -108,6 +128,12 @@ def fetch(
     give B rows; B may differ between elements and be 0. Keys are pulled ahead of the consumer until
     FetchOptions.max_in_flight rows are on the way: an input that waits for its own output needs max_in_flight=1.
 
+    The dataset may be read by other processes: a worker of tf.data's service, or what loads a saved graph. Such a
+    process needs tfcass, of the same version, and loads its op with one call, `tfcass.metrics()`; it must reach the
+    cluster under the same address, and find what the cluster's settings refer to: certificate files under the same
+    paths, and the password where PasswordAuth says (`password_env`, `password_file`; a password given as a value stays
+    in the process that it was given in).
+
     Args, Raises, errors while it is iterated: as in CassandraDataset.
     """
     plan = _plan(table, cluster, columns, options)
@@ -126,8 +152,8 @@ class _Plan:
     def element_spec(self, key_spec: tf.TensorSpec) -> dict[str, tf.TensorSpec]:
         """The spec of an element for keys of this spec."""
         rows = _row_shape(key_spec)
-        if self.options.missing == "skip" and rows.rank:
-            rows = tf.TensorShape([None])  # Batches get shorter.
+        if rows.rank and (self.options.missing == "skip" or not self.options.deterministic):
+            rows = tf.TensorShape([None])  # Batches get shorter: by missing rows, or by a row that failed on its own.
         spec = {
             column.name: tf.TensorSpec(rows.concatenate(column.shape), getattr(tf, column.dtype))
             for column in self.columns

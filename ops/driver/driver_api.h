@@ -22,6 +22,10 @@ namespace tfcass {
   F(CassError, cass_cluster_set_load_balance_dc_aware,                                                        \
     (CassCluster*, const char* local_dc, unsigned used_hosts_per_remote_dc, cass_bool_t remote_for_local_cl)) \
   F(void, cass_cluster_set_token_aware_routing, (CassCluster*, cass_bool_t))                                  \
+  F(CassError, cass_cluster_set_exponential_reconnect, (CassCluster*, uint64_t base_ms, uint64_t max_ms))     \
+  F(void, cass_cluster_set_retry_policy, (CassCluster*, CassRetryPolicy*))                                    \
+  F(CassRetryPolicy*, cass_retry_policy_fallthrough_new, (void))                                              \
+  F(void, cass_retry_policy_free, (CassRetryPolicy*))                                                         \
   F(CassError, cass_cluster_set_use_hostname_resolution, (CassCluster*, cass_bool_t))                         \
   F(void, cass_cluster_set_ssl, (CassCluster*, CassSsl*))                                                     \
                                                                                                               \
@@ -56,14 +60,20 @@ namespace tfcass {
                                                                                                               \
   F(CassStatement*, cass_statement_new_n, (const char* cql, size_t, size_t parameters))                       \
   F(void, cass_statement_free, (CassStatement*))                                                              \
+  F(CassError, cass_statement_bind_bytes, (CassStatement*, size_t, const uint8_t* bytes, size_t))             \
   F(CassError, cass_statement_bind_uuid, (CassStatement*, size_t, CassUuid))                                  \
   F(CassError, cass_statement_set_consistency, (CassStatement*, CassConsistency))                             \
   F(CassError, cass_statement_set_request_timeout, (CassStatement*, uint64_t timeout_ms))                     \
   F(CassError, cass_statement_set_is_idempotent, (CassStatement*, cass_bool_t))                               \
+  F(CassError, cass_statement_set_paging_size, (CassStatement*, int rows))                                    \
+  F(CassError, cass_statement_set_paging_state_token, (CassStatement*, const char* state, size_t))            \
                                                                                                               \
   F(void, cass_result_free, (const CassResult*))                                                              \
+  F(size_t, cass_result_row_count, (const CassResult*))                                                       \
   F(size_t, cass_result_column_count, (const CassResult*))                                                    \
   F(CassValueType, cass_result_column_type, (const CassResult*, size_t))                                      \
+  F(cass_bool_t, cass_result_has_more_pages, (const CassResult*))                                             \
+  F(CassError, cass_result_paging_state_token, (const CassResult*, const char** state, size_t*))              \
   F(CassIterator*, cass_iterator_from_result, (const CassResult*))                                            \
   F(CassIterator*, cass_iterator_from_collection, (const CassValue*))                                         \
   F(CassIterator*, cass_iterator_from_map, (const CassValue*))                                                \
@@ -87,7 +97,11 @@ namespace tfcass {
   F(CassError, cass_cluster_set_host_listener_callback, (CassCluster*, CassHostListenerCallback, void* data)) \
   F(CassError, cass_statement_set_host_n, (CassStatement*, const char* address, size_t, int port))            \
   F(const CassNode*, cass_future_coordinator, (CassFuture*))                                                  \
-  F(CassError, cass_statement_set_node, (CassStatement*, const CassNode*))
+  F(CassError, cass_statement_set_node, (CassStatement*, const CassNode*))                                    \
+  F(CassCollection*, cass_collection_new, (CassCollectionType, size_t item_count))                            \
+  F(void, cass_collection_free, (CassCollection*))                                                            \
+  F(CassError, cass_collection_append_uuid, (CassCollection*, CassUuid))                                      \
+  F(CassError, cass_statement_bind_collection, (CassStatement*, size_t, const CassCollection*))
 
 // Each member is named like the function it points to: api->cass_session_new().
 struct DriverApi {

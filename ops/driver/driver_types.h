@@ -20,7 +20,11 @@ typedef struct CassRow_ CassRow;
 typedef struct CassValue_ CassValue;
 typedef struct CassDataType_ CassDataType;
 typedef struct CassSsl_ CassSsl;
+typedef struct CassRetryPolicy_ CassRetryPolicy;
+typedef struct CassCollection_ CassCollection;
 typedef struct CassNode_ CassNode;
+
+typedef enum CassCollectionType_ { CASS_COLLECTION_TYPE_LIST = 0x0020 } CassCollectionType;
 
 typedef enum cass_bool_t_ { cass_false = 0, cass_true = 1 } cass_bool_t;
 

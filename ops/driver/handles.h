@@ -33,8 +33,10 @@ class FreeHandle {
 
 TFCASS_HANDLE(CassCluster, ClusterPtr, cass_cluster_free)
 TFCASS_HANDLE(CassSsl, SslPtr, cass_ssl_free)
+TFCASS_HANDLE(CassRetryPolicy, RetryPolicyPtr, cass_retry_policy_free)
 TFCASS_HANDLE(CassFuture, FuturePtr, cass_future_free)
 TFCASS_HANDLE(CassStatement, StatementPtr, cass_statement_free)
+TFCASS_HANDLE(CassCollection, CollectionPtr, cass_collection_free)
 TFCASS_HANDLE(CassIterator, IteratorPtr, cass_iterator_free)
 TFCASS_HANDLE(const CassResult, ResultPtr, cass_result_free)
 TFCASS_HANDLE(const CassPrepared, PreparedPtr, cass_prepared_free)

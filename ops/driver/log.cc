@@ -85,6 +85,11 @@ void HandleLogMessage(const CassLogMessage& message) {
   Print(log, message.severity, text);
 }
 
+void LogWarning(const std::string& message) {
+  if (LevelFromEnvironment() < CASS_LOG_WARN) return;
+  std::fprintf(stderr, "tfcass: warning: %s\n", message.c_str());
+}
+
 LogCapture::LogCapture() {
   Log& log = OfThisProcess();
   std::lock_guard<std::mutex> lock(log.mu);

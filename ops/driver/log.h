@@ -30,6 +30,9 @@ class LogCapture {
   std::vector<std::string> messages_;  // Guarded by the log's lock.
 };
 
+// Prints a warning of our own, unless TFCASS_DRIVER_LOG is "off" or "error".
+void LogWarning(const std::string& message);
+
 // What the driver's callback does: prints the message, hands it to the captures, or drops it as no news, which a
 // repetition of the line before is too.
 void HandleLogMessage(const CassLogMessage& message);

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cstdio>
+#include <cstdlib>
 
 namespace tfcass {
 namespace {
@@ -53,6 +54,17 @@ TEST(DriverLogTest, PrintsCapturedErrorsThatNobodyTook) {
     HandleLogMessage(Message(CASS_LOG_ERROR, "no route"));
   }
   EXPECT_EQ(testing::internal::GetCapturedStderr(), "tfcass: driver error: no route\n");
+}
+
+TEST(DriverLogTest, WarningsOfOurOwnAreToldUnlessSwitchedOff) {
+  testing::internal::CaptureStderr();
+  LogWarning("slower than it could be");
+  EXPECT_EQ(testing::internal::GetCapturedStderr(), "tfcass: warning: slower than it could be\n");
+  setenv("TFCASS_DRIVER_LOG", "error", 1);
+  testing::internal::CaptureStderr();
+  LogWarning("slower than it could be");
+  unsetenv("TFCASS_DRIVER_LOG");
+  EXPECT_EQ(testing::internal::GetCapturedStderr(), "");
 }
 
 }  // namespace

@@ -14,6 +14,11 @@
 namespace tfcass {
 namespace {
 
+// The driver's own, 2 s to a minute, suit a service that runs for months. Here rows with a deadline of seconds wait for
+// the node to come back, and its one connection may have been lost to a single bad packet.
+constexpr uint64_t kFirstReconnectMs = 100;
+constexpr uint64_t kLongestReconnectMs = 5000;
+
 Status Check(const DriverApi& api, CassError error, const std::string& setting) {
   if (error == CASS_OK) return OkStatus();
   return InvalidArgument(StrCat("cluster: the driver refuses ", setting, ": ", api.cass_error_desc(error)));
@@ -102,6 +107,12 @@ Status ConfigureCluster(const DriverApi& api, const ClusterConfig& config, int64
               "local_dc=" + config.local_dc));
   }
   api.cass_cluster_set_token_aware_routing(cluster, cass_true);
+  TFCASS_RETURN_IF_ERROR(
+      Check(api, api.cass_cluster_set_exponential_reconnect(cluster, kFirstReconnectMs, kLongestReconnectMs),
+            "the pauses between attempts to reconnect"));
+  // Retries are RetryPolicy's alone. The driver's own default asks the next host at once, however full all of them are,
+  // and tells "no hosts available" in the end instead of what the servers said.
+  api.cass_cluster_set_retry_policy(cluster, Own(api, api.cass_retry_policy_fallthrough_new()).get());
 
   if (!config.username.empty()) {
     std::string password;

@@ -20,15 +20,15 @@ bool IsRetriable(CassError error) {
     case CASS_ERROR_LIB_NO_STREAMS:
     case CASS_ERROR_LIB_REQUEST_QUEUE_FULL:
     case CASS_ERROR_LIB_NO_AVAILABLE_IO_THREAD:
+    // The driver prepares anew by itself, but a node that restarts just then may forget the statement once more.
+    case CASS_ERROR_SERVER_UNPREPARED:
       return true;
 
-    // The statement, the schema or the permissions are wrong, and stay so. The driver prepares anew by itself, so an
-    // UNPREPARED that reaches us means that the table changed.
+    // The statement, the schema or the permissions are wrong, and stay so.
     case CASS_ERROR_SERVER_SYNTAX_ERROR:
     case CASS_ERROR_SERVER_INVALID_QUERY:
     case CASS_ERROR_SERVER_CONFIG_ERROR:
     case CASS_ERROR_SERVER_UNAUTHORIZED:
-    case CASS_ERROR_SERVER_UNPREPARED:
     case CASS_ERROR_SERVER_BAD_CREDENTIALS:
     case CASS_ERROR_SERVER_PROTOCOL_ERROR:
     case CASS_ERROR_SERVER_FUNCTION_FAILURE:
@@ -69,6 +69,31 @@ bool IsRetriable(CassError error) {
       return false;
   }
   return false;  // An error that this driver has and we do not know.
+}
+
+Remedy RemedyFor(CassError error) {
+  switch (error) {
+    case CASS_ERROR_LIB_NO_HOSTS_AVAILABLE:
+    case CASS_ERROR_LIB_REQUEST_TIMED_OUT:
+    case CASS_ERROR_LIB_WRITE_ERROR:
+    case CASS_ERROR_LIB_UNABLE_TO_CONNECT:
+    case CASS_ERROR_SSL_CLOSED:
+    case CASS_ERROR_SERVER_IS_BOOTSTRAPPING:
+    case CASS_ERROR_SERVER_READ_TIMEOUT:
+      return Remedy::kElsewhere;
+    case CASS_ERROR_SERVER_OVERLOADED:
+    case CASS_ERROR_LIB_NO_STREAMS:
+    case CASS_ERROR_LIB_REQUEST_QUEUE_FULL:
+    case CASS_ERROR_LIB_NO_AVAILABLE_IO_THREAD:
+      return Remedy::kLater;
+    default:
+      return Remedy::kOther;
+  }
+}
+
+bool IsOutage(CassError error) {
+  return error == CASS_ERROR_LIB_NO_HOSTS_AVAILABLE || error == CASS_ERROR_LIB_UNABLE_TO_CONNECT ||
+         error == CASS_ERROR_SERVER_UNAVAILABLE || error == CASS_ERROR_SERVER_IS_BOOTSTRAPPING;
 }
 
 StatusCode CodeOf(CassError error) {

@@ -13,6 +13,17 @@ namespace tfcass {
 // one is a decision and not a default.
 bool IsRetriable(CassError error);
 
+// What to do about a retriable error of a request to one host.
+enum class Remedy {
+  kElsewhere,  // The host, or the way to it, is gone or hangs: another replica may answer at once.
+  kLater,      // There is too much to do: the same request later.
+  kOther,      // The host could not answer this request: perhaps it can answer smaller ones, or another replica.
+};
+Remedy RemedyFor(CassError error);
+
+// Whether no node was there that could have answered: worth waiting for as long as there is time.
+bool IsOutage(CassError error);
+
 // The code for an error of a read or of opening a session.
 StatusCode CodeOf(CassError error);
 

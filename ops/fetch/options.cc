@@ -33,11 +33,28 @@ Status ParseMissing(const std::string& text, Missing* missing) {
   return OkStatus();
 }
 
+Status ParseHedgeAfter(const std::string& text, HedgeAfter* hedge_after) {
+  if (text == "None") {
+    *hedge_after = HedgeAfter::kNever;
+  } else if (text == "p95") {
+    *hedge_after = HedgeAfter::kP95;
+  } else if (text == "p99") {
+    *hedge_after = HedgeAfter::kP99;
+  } else if (text == "p99.9") {
+    *hedge_after = HedgeAfter::kP999;
+  } else {
+    return BadField("hedge_after", text, "one of None, p95, p99, p99.9");
+  }
+  return OkStatus();
+}
+
 }  // namespace
 
 Status FetchOptions::Validate() const {
   TFCASS_RETURN_IF_ERROR(CheckAtLeastOne("max_in_flight", max_in_flight));
-  TFCASS_RETURN_IF_ERROR(CheckAtLeastOne("rows_per_request", rows_per_request));
+  if (rows_per_request != kAutotune && (rows_per_request < 1 || rows_per_request > kMaxRowsPerRequest)) {
+    return BadField("rows_per_request", rows_per_request, StrCat("1 to ", kMaxRowsPerRequest, ", or AUTOTUNE (-1)"));
+  }
   TFCASS_RETURN_IF_ERROR(CheckAtLeastOne("max_buffered_bytes", max_buffered_bytes));
   // Written so that NaN is refused too.
   if (!(timeout_s > 0 && timeout_s <= kMaxTimeoutS)) {
@@ -56,7 +73,7 @@ Status FetchOptions::Validate() const {
 Status FetchOptions::Parse(std::string_view text, FetchOptions* options) {
   CanonicalText fields;
   FetchOptions parsed;
-  std::string missing = "error";
+  std::string missing = "error", hedge_after = "None";
   TFCASS_RETURN_IF_ERROR(CanonicalText::Parse(text, "options", &fields));
   TFCASS_RETURN_IF_ERROR(fields.Take("deterministic", &parsed.deterministic));
   TFCASS_RETURN_IF_ERROR(fields.Take("missing", &missing));
@@ -66,9 +83,12 @@ Status FetchOptions::Parse(std::string_view text, FetchOptions* options) {
   TFCASS_RETURN_IF_ERROR(fields.Take("timeout_s", &parsed.timeout_s));
   TFCASS_RETURN_IF_ERROR(fields.Take("max_retries", &parsed.max_retries));
   TFCASS_RETURN_IF_ERROR(fields.Take("consistency", &parsed.consistency));
+  TFCASS_RETURN_IF_ERROR(fields.Take("hedge_after", &hedge_after));
   TFCASS_RETURN_IF_ERROR(fields.Take("io_threads", &parsed.io_threads));
+  TFCASS_RETURN_IF_ERROR(fields.Take("metrics_id", &parsed.metrics_id));
   TFCASS_RETURN_IF_ERROR(fields.CheckAllTaken());
   TFCASS_RETURN_IF_ERROR(ParseMissing(missing, &parsed.missing));
+  TFCASS_RETURN_IF_ERROR(ParseHedgeAfter(hedge_after, &parsed.hedge_after));
   TFCASS_RETURN_IF_ERROR(parsed.Validate());
   *options = parsed;
   return OkStatus();
@@ -80,7 +100,9 @@ int64_t FetchOptions::MaxBufferedBytes() const {
   return max_buffered_bytes == kAutotune ? int64_t{256} << 20 : max_buffered_bytes;
 }
 
-int64_t FetchOptions::RowsPerRequest() const { return rows_per_request == kAutotune ? 1 : rows_per_request; }
+int64_t FetchOptions::RowsPerRequest() const {
+  return rows_per_request == kAutotune ? kMaxRowsPerRequest : rows_per_request;
+}
 
 int64_t FetchOptions::IoThreads() const { return io_threads == kAutotune ? 1 : io_threads; }
 

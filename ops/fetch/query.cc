@@ -15,6 +15,14 @@ std::string Quoted(const std::string& name) {
   return text + '"';
 }
 
+std::string SelectWhereKey(const QuerySpec& query) {
+  std::string cql = "SELECT " + Quoted(query.key_column);
+  for (const ColumnSpec& column : query.columns) cql += ", " + Quoted(column.name);
+  const size_t dot = query.table.find('.');
+  cql += " FROM " + Quoted(query.table.substr(0, dot)) + "." + Quoted(query.table.substr(dot + 1));
+  return cql + " WHERE " + Quoted(query.key_column);
+}
+
 }  // namespace
 
 Status QuerySpec::Validate() const {
@@ -30,13 +38,9 @@ Status QuerySpec::Validate() const {
   return OkStatus();
 }
 
-std::string QuerySpec::Cql() const {
-  std::string cql = "SELECT " + Quoted(key_column);
-  for (const ColumnSpec& column : columns) cql += ", " + Quoted(column.name);
-  const size_t dot = table.find('.');
-  cql += " FROM " + Quoted(table.substr(0, dot)) + "." + Quoted(table.substr(dot + 1));
-  return cql + " WHERE " + Quoted(key_column) + " = ?";
-}
+std::string QuerySpec::Cql() const { return SelectWhereKey(*this) + " = ?"; }
+
+std::string QuerySpec::GroupedCql() const { return SelectWhereKey(*this) + " IN ?"; }
 
 const char* CqlTypesOf(CellType type) {
   switch (type) {

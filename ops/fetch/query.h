@@ -39,6 +39,8 @@ struct QuerySpec {
 
   // SELECT "key", "column", ... FROM "keyspace"."table" WHERE "key" = ?
   std::string Cql() const;
+  // ... WHERE "key" IN ?
+  std::string GroupedCql() const;
 };
 
 // "blob or text", "int", ...: the CQL types that a CellType takes.

@@ -8,6 +8,7 @@ namespace {
 TEST(QuerySpecTest, CqlQuotesEveryName) {
   const QuerySpec query{"ks.Data", "patch_id", {{"label", CellType::kInt32}, {"od\"d", CellType::kBytes}}};
   EXPECT_EQ(query.Cql(), R"(SELECT "patch_id", "label", "od""d" FROM "ks"."Data" WHERE "patch_id" = ?)");
+  EXPECT_EQ(query.GroupedCql(), R"(SELECT "patch_id", "label", "od""d" FROM "ks"."Data" WHERE "patch_id" IN ?)");
 }
 
 TEST(QuerySpecTest, RefusesBadNames) {

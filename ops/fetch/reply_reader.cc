@@ -9,6 +9,9 @@
 namespace tfcass {
 namespace {
 
+// The server's word for the number of rows is not taken for more than this: memory is made ready for them.
+constexpr size_t kMostRows = 100'000;
+
 Status CheckColumns(const DriverApi& api, const QuerySpec& query, const CassResult* result) {
   const size_t count = api.cass_result_column_count(result);
   if (count != query.columns.size() + 1) {
@@ -54,25 +57,80 @@ Status ReadColumn(const DriverApi& api, const QuerySpec& query, const CassRow* f
                          cell->bytes.size(), " bytes, not ", width));
 }
 
+// What a reply's rows share.
+struct Storage {
+  Storage(ResultPtr from, std::shared_ptr<HeldBytes> counter) : result(std::move(from)), held(std::move(counter)) {}
+  ~Storage() { *held -= bytes; }
+
+  const ResultPtr result;
+  const std::shared_ptr<HeldBytes> held;
+  int64_t bytes = 0;
+  std::vector<Cell> cells;  // Of all rows, one after the other.
+};
+
 }  // namespace
 
-Status ReadRows(const DriverApi& api, const QuerySpec& query, ResultPtr result, std::vector<Row>* rows) {
+Status ReadRows(const DriverApi& api, const QuerySpec& query, ResultPtr result,
+                const std::shared_ptr<HeldBytes>& held, std::vector<Row>* rows) {
   rows->clear();
   TFCASS_RETURN_IF_ERROR(CheckColumns(api, query, result.get()));
-  const std::shared_ptr<const CassResult> storage = std::move(result);
-  IteratorPtr iterator = Own(api, api.cass_iterator_from_result(storage.get()));
-  while (api.cass_iterator_next(iterator.get())) {
+  const size_t count = api.cass_result_row_count(result.get());
+  if (count > kMostRows) return Internal(StrCat("a reply about ", query.table, " says that it has ", count, " rows"));
+  const auto storage = std::make_shared<Storage>(std::move(result), held);
+  storage->cells.resize(count * query.columns.size());
+  rows->reserve(count);
+  Cell* cells = storage->cells.data();
+  IteratorPtr iterator = Own(api, api.cass_iterator_from_result(storage->result.get()));
+  while (rows->size() < count && api.cass_iterator_next(iterator.get())) {
     const CassRow* from = api.cass_iterator_get_row(iterator.get());  // The next step overwrites it, but not its bytes.
-    Row row;
+    if (api.cass_row_get_column(from, query.columns.size()) == nullptr) break;
+    Row& row = rows->emplace_back();
     row.found = true;
-    row.cells.resize(query.columns.size());
     TFCASS_RETURN_IF_ERROR(ReadKey(api, query, from, &row.key));
-    for (size_t i = 0; i < row.cells.size(); ++i)
-      TFCASS_RETURN_IF_ERROR(ReadColumn(api, query, from, i, &row.cells[i]));
+    for (size_t i = 0; i < query.columns.size(); ++i) {
+      TFCASS_RETURN_IF_ERROR(ReadColumn(api, query, from, i, &cells[i]));
+    }
+    row.cells = {cells, query.columns.size()};
+    cells += query.columns.size();
     row.storage = storage;
-    rows->push_back(std::move(row));
+    const int64_t bytes = CellBytes(row);
+    storage->bytes += bytes;
+    *held += bytes;
   }
-  return OkStatus();
+  // Not to be taken for missing rows.
+  if (rows->size() == count) return OkStatus();
+  return Internal(StrCat("a reply about ", query.table, " ends after ", rows->size(), " of its ", count, " rows"));
+}
+
+int64_t CellBytes(const Row& row) {
+  size_t bytes = 0;
+  for (const Cell& cell : row.cells) bytes += cell.bytes.size();
+  return static_cast<int64_t>(bytes);
+}
+
+KeyMatcher::KeyMatcher(const std::vector<PendingKey*>& keys) : keys_(keys) {
+  if (keys_.size() == 1) return;
+  for (size_t i = 0; i < keys_.size(); ++i) {
+    size_t slot = SlotOf(keys_[i]->key);
+    while (places_[slot] != 0) slot = (slot + 1) % kSlots;
+    places_[slot] = static_cast<uint8_t>(i + 1);
+  }
+}
+
+size_t KeyMatcher::SlotOf(const Key& key) {
+  // Any bytes may be the ones in which the keys differ.
+  uint32_t mixed = 0;
+  for (const uint8_t byte : key) mixed = mixed * 31 + byte;
+  return (mixed ^ mixed >> 8) % kSlots;
+}
+
+size_t KeyMatcher::Find(const Key& key) const {
+  if (keys_.size() == 1) return keys_[0]->key == key ? 0 : kNone;
+  for (size_t slot = SlotOf(key); places_[slot] != 0; slot = (slot + 1) % kSlots) {
+    const size_t place = places_[slot] - 1u;
+    if (keys_[place]->key == key) return place;
+  }
+  return kNone;
 }
 
 }  // namespace tfcass

@@ -55,18 +55,28 @@ TEST_F(RowFetcherTest, ReturnsKeyOrderWhenRepliesArriveReversed) {
   EXPECT_EQ(fetcher_->Pending(), 0u);
 }
 
-TEST_F(RowFetcherTest, ReturnsTheFirstCompleteElementWhenOrderIsNotAsked) {
+TEST_F(RowFetcherTest, FillsOutputsWithWhatComesFirstWhenOrderIsNotAsked) {
   FetchOptions options;
   options.deterministic = false;
   Start(options);
-  fetcher_->Submit(KeysOf({1}));
-  fetcher_->Submit(KeysOf({2}));
-  AnswerAll({2});
-  EXPECT_EQ(NextLabels(), (Labels{2}));
-  EXPECT_EQ(last_index_, 1);
+  fetcher_->Submit(KeysOf({1, 2}));
+  fetcher_->Submit(KeysOf({3}));
+  AnswerAll({3, 2});
+  Element element;
+  ASSERT_TRUE(fetcher_->Next(&element).ok());
+  EXPECT_EQ(element.index, 0);
+  ASSERT_EQ(element.rows.size(), 2u);
+  EXPECT_EQ(IdOf(element.rows[0].key), 3u);
+  EXPECT_EQ(IdOf(element.rows[1].key), 2u);
+  ASSERT_EQ(element.taken.size(), 2u);
+  EXPECT_EQ(element.taken[0].element, 1);
+  EXPECT_EQ(element.taken[0].place, 0u);
+  EXPECT_EQ(element.taken[1].element, 0);
+  EXPECT_EQ(element.taken[1].place, 1u);
   AnswerAll({1});
   EXPECT_EQ(NextLabels(), (Labels{1}));
-  EXPECT_EQ(last_index_, 0);
+  EXPECT_EQ(last_index_, 1);
+  EXPECT_EQ(fetcher_->Pending(), 0u);
 }
 
 TEST_F(RowFetcherTest, RepliesInlineInSetCallbackAreTaken) {
@@ -76,11 +86,26 @@ TEST_F(RowFetcherTest, RepliesInlineInSetCallbackAreTaken) {
   EXPECT_EQ(NextLabels(), (Labels{1, 2}));
 }
 
-TEST_F(RowFetcherTest, AKeyAskedForTwiceComesTwice) {
+TEST_F(RowFetcherTest, AKeyWantedSeveralTimesIsFetchedOnceAndComesAsOften) {
   Start();
-  fetcher_->Submit(KeysOf({1, 1}));
-  AnswerAll({1, 1});
-  EXPECT_EQ(NextLabels(), (Labels{1, 1}));
+  fetcher_->Submit(KeysOf({1, 2, 1}));
+  fetcher_->Submit(KeysOf({1}));
+  EXPECT_EQ(OpenIds(), (std::vector<uint32_t>{1, 2}));
+  AnswerAll({1});
+  fetcher_->Submit(KeysOf({2, 1}));  // 1 is there, 2 on its way.
+  AnswerAll({2});
+  EXPECT_EQ(NextLabels(), (Labels{1, 2, 1}));
+  EXPECT_EQ(NextLabels(), (Labels{1}));
+  fetcher_->Submit(KeysOf({1, 3}));  // Settled, and in the window still.
+  EXPECT_EQ(OpenIds(), (std::vector<uint32_t>{3}));
+  EXPECT_EQ(NextLabels(), (Labels{2, 1}));
+  AnswerAll({3});
+  EXPECT_EQ(NextLabels(), (Labels{1, 3}));
+  EXPECT_EQ(driver_.execute_calls, 3);
+  fetcher_->Submit(KeysOf({1}));  // It had left the window: asked for again.
+  AnswerAll({1});
+  EXPECT_EQ(NextLabels(), (Labels{1}));
+  EXPECT_EQ(driver_.live_results, 0);
 }
 
 TEST_F(RowFetcherTest, AnElementWithoutKeysIsCompleteAtOnceAndKeepsItsPlace) {
@@ -186,7 +211,35 @@ TEST_F(RowFetcherTest, LargeRowsNarrowTheWindowToItsBytes) {
   ASSERT_TRUE(fetcher_->Next(&element).ok());
   uint32_t submitted = 0;
   while (fetcher_->HasRoom()) fetcher_->Submit(KeysOf({++submitted}));
+  EXPECT_EQ(submitted, 4u);  // The row that the consumer holds is one of five.
+  element = {};
+  while (fetcher_->HasRoom()) fetcher_->Submit(KeysOf({++submitted}));
   EXPECT_EQ(submitted, 5u);
+}
+
+TEST_F(RowFetcherTest, BytesThatAreHeldKeepOtherRowsFromBeingAskedFor) {
+  FetchOptions options = WithWindow(1000);
+  options.max_buffered_bytes = 3 * (100'000 + 4);
+  Start(options);
+  const auto large_row = [](const Key& key) { return FakeAnswer::Row(key, 0, std::string(100'000, 'x')); };
+  const auto large = [&](const FakeRead& read) { return large_row(read.key); };
+  fetcher_->Submit(KeysOf({0}));
+  ASSERT_TRUE(driver_.AnswerOldest(large));
+  Element element;
+  ASSERT_TRUE(fetcher_->Next(&element).ok());
+  element = {};
+  fetcher_->Submit(KeysOf({1}));
+  fetcher_->Submit(KeysOf({2, 3, 4, 5, 6}));  // More than fits: taken whole, and fetched as there is room.
+  EXPECT_EQ(OpenIds(), (std::vector<uint32_t>{1, 2, 3}));
+  ASSERT_TRUE(driver_.Answer(KeyOf(2), large_row(KeyOf(2))));
+  ASSERT_TRUE(driver_.Answer(KeyOf(3), large_row(KeyOf(3))));
+  ASSERT_TRUE(driver_.Answer(KeyOf(1), large_row(KeyOf(1))));
+  ASSERT_TRUE(fetcher_->Next(&element).ok());
+  EXPECT_TRUE(OpenIds().empty());  // Three rows are there.
+  element = {};
+  clock_.OnWait([&] { return driver_.AnswerOldest(large); });
+  ASSERT_TRUE(fetcher_->Next(&element).ok());  // The rest of what the consumer waits for comes all the same.
+  EXPECT_EQ(element.rows.size(), 5u);
 }
 
 TEST_F(RowFetcherTest, ElementsWithoutKeysAreBoundedToo) {
@@ -346,7 +399,11 @@ TEST_F(RowFetcherTest, ARowOfAnotherKeyIsNotTakenForTheAskedOne) {
   Start();
   fetcher_->Submit(KeysOf({1}));
   ASSERT_TRUE(driver_.Answer(KeyOf(1), RowOf(KeyOf(2))));
-  EXPECT_EQ(NextStatus().code(), StatusCode::kNotFound);
+  const Status status = NextStatus();
+  EXPECT_EQ(status.code(), StatusCode::kInternal);  // It may well exist: not "not found".
+  EXPECT_TRUE(Contains(status.message(), "cannot read row 00000000-0000-0000-0000-000000000001 of ks.data: the reply "
+                                         "has row 00000000-0000-0000-0000-000000000002 instead"))
+      << status.message();
 }
 
 TEST_F(RowFetcherTest, SeveralRowsOfAKeyAreRefused) {
@@ -416,17 +473,49 @@ TEST_F(RowFetcherTest, AttemptsRunOut) {
   Start(options);
   clock_.OnWait([&] {
     return driver_.AnswerOldest(
-        [](const FakeRead&) { return FakeAnswer::Error(CASS_ERROR_LIB_NO_HOSTS_AVAILABLE, "all down"); });
+        [](const FakeRead&) { return FakeAnswer::Error(CASS_ERROR_SERVER_OVERLOADED, "too busy"); });
   });
   fetcher_->Submit(KeysOf({1}));
   const Status status = NextStatus();
   EXPECT_EQ(status.code(), StatusCode::kUnavailable);
   EXPECT_EQ(driver_.execute_calls, 3);
-  for (const char* part : {"row 00000000-0000-0000-0000-000000000001 of ks.data", "all down", "3 attempts",
+  for (const char* part : {"row 00000000-0000-0000-0000-000000000001 of ks.data", "too busy", "3 attempts",
                            "check that the nodes are up, or raise FetchOptions(max_retries, timeout_s)"}) {
     EXPECT_TRUE(Contains(status.message(), part)) << part << " is not in: " << status.message();
   }
   EXPECT_TRUE(session_->doubtful());
+}
+
+TEST_F(RowFetcherTest, AnOutageIsWaitedOutUntilTheDeadline) {
+  FetchOptions options;
+  options.max_retries = 2;
+  Start(options);
+  const auto start = clock_.Now();
+  clock_.OnWait([&] {
+    return driver_.AnswerOldest([&](const FakeRead& read) {
+      if (clock_.Now() - start > seconds(8)) return RowOf(read.key);
+      return FakeAnswer::Error(CASS_ERROR_LIB_NO_HOSTS_AVAILABLE, "all down");
+    });
+  });
+  fetcher_->Submit(KeysOf({1}));
+  EXPECT_EQ(NextLabels(), (Labels{1}));
+}
+
+TEST_F(RowFetcherTest, AnOutageLongerThanTheDeadlineIsAnError) {
+  FetchOptions options;
+  options.max_retries = 2;
+  Start(options);
+  const auto start = clock_.Now();
+  clock_.OnWait([&] {
+    return driver_.AnswerOldest(
+        [](const FakeRead&) { return FakeAnswer::Error(CASS_ERROR_LIB_NO_HOSTS_AVAILABLE, "all down"); });
+  });
+  fetcher_->Submit(KeysOf({1}));
+  const Status status = NextStatus();
+  EXPECT_EQ(status.code(), StatusCode::kUnavailable);
+  EXPECT_TRUE(Contains(status.message(), "all down")) << status.message();
+  EXPECT_GE(clock_.Now() - start, seconds(8));
+  EXPECT_LE(clock_.Now() - start, seconds(10));
 }
 
 TEST_F(RowFetcherTest, TheDeadlineEndsTheRetries) {

@@ -103,6 +103,7 @@ Session::Session(std::shared_ptr<const DriverApi> api, CassSession* session, con
 Session::~Session() {
   if (getpid() == process_) {
     prepared_.clear();
+    reads_.clear();
     rings_.reset();
     RetireSession(api_, session_, nullptr);
     return;
@@ -111,6 +112,7 @@ Session::~Session() {
   // the locks, which a thread of the parent may have held at the fork.
   rings_.release();
   new decltype(prepared_)(std::move(prepared_));
+  new decltype(reads_)(std::move(reads_));
 }
 
 std::shared_ptr<const Ring> Session::ring(const std::string& keyspace, std::string* why, Clock* clock) {
@@ -133,7 +135,39 @@ Status Session::CheckProcess() const {
 Status Session::Prepare(const QuerySpec& query, std::shared_ptr<const CassPrepared>* prepared) {
   TFCASS_RETURN_IF_ERROR(CheckProcess());
   TFCASS_RETURN_IF_ERROR(query.Validate());
-  const std::string cql = query.Cql();
+  TFCASS_RETURN_IF_ERROR(PrepareCql(query, query.Cql(), prepared));
+  const CassDataType* key = api_->cass_prepared_parameter_data_type(prepared->get(), 0);
+  if (key == nullptr) {
+    return Internal(StrCat("cannot prepare the reads of ", query.table, " at ", description_,
+                           ": the server says that the statement has no parameters"));
+  }
+  const CassValueType key_type = api_->cass_data_type_type(key);
+  if (!Accepts(CellType::kUuid, key_type)) {
+    return FailedPrecondition(StrCat("key column ", query.key_column, " of ", query.table, " is ", CqlName(key_type),
+                                     ", not ", CqlTypesOf(CellType::kUuid),
+                                     "; name a table whose primary key is a uuid"));
+  }
+  return OkStatus();
+}
+
+Status Session::PrepareReads(const QuerySpec& query, bool grouped, std::shared_ptr<ReadStatements>* reads) {
+  std::shared_ptr<const CassPrepared> single, several;
+  TFCASS_RETURN_IF_ERROR(Prepare(query, &single));
+  const std::string cql = query.GroupedCql();
+  if (grouped && api_->cass_collection_new != nullptr && api_->cass_collection_free != nullptr &&
+      api_->cass_collection_append_uuid != nullptr && api_->cass_statement_bind_collection != nullptr) {
+    TFCASS_RETURN_IF_ERROR(PrepareCql(query, cql, &several));
+  }
+  Reads latest{single, std::make_shared<ReadStatements>(*api_, single, std::move(several))};
+  MutexLock lock(&mu_);
+  Reads& known = reads_[grouped ? cql : query.Cql()];
+  if (known.single != single) std::swap(known, latest);  // The one before is let go after the lock.
+  *reads = known.reads;
+  return OkStatus();
+}
+
+Status Session::PrepareCql(const QuerySpec& query, const std::string& cql,
+                           std::shared_ptr<const CassPrepared>* prepared) {
   std::vector<CellType> types;
   for (const ColumnSpec& column : query.columns) types.push_back(column.type);
   {
@@ -159,17 +193,16 @@ Status Session::Prepare(const QuerySpec& query, std::shared_ptr<const CassPrepar
                                   query.key_column, " is the whole primary key")};
   }
   std::shared_ptr<const CassPrepared> fresh = Own(*api_, api_->cass_future_get_prepared(preparing.get()));
-  const CassValueType key_type = api_->cass_data_type_type(api_->cass_prepared_parameter_data_type(fresh.get(), 0));
-  if (!Accepts(CellType::kUuid, key_type)) {
-    return FailedPrecondition(StrCat("key column ", query.key_column, " of ", query.table, " is ", CqlName(key_type),
-                                     ", not ", CqlTypesOf(CellType::kUuid),
-                                     "; name a table whose primary key is a uuid"));
-  }
   *prepared = fresh;
   Statement latest{std::move(types), std::move(fresh)};
   MutexLock lock(&mu_);
   std::swap(prepared_[cql], latest);  // The one before is let go after the lock.
   return OkStatus();
+}
+
+FuturePtr Session::CheckStatement(const QuerySpec& query) {
+  const std::string cql = query.Cql();
+  return Own(*api_, api_->cass_session_prepare_n(session_, cql.data(), cql.size()));
 }
 
 FuturePtr Session::Execute(const CassStatement* statement) {

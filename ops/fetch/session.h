@@ -23,6 +23,7 @@
 #include "ops/fetch/cluster_config.h"
 #include "ops/fetch/mutex.h"
 #include "ops/fetch/query.h"
+#include "ops/fetch/read_statements.h"
 #include "ops/fetch/ring/host_registry.h"
 #include "ops/fetch/ring/ring.h"
 #include "ops/fetch/ring/ring_source.h"
@@ -45,6 +46,13 @@ class Session {
   // replies by the types that a table had when it was prepared. Lives as long as the session or the longest holder.
   Status Prepare(const QuerySpec& query, std::shared_ptr<const CassPrepared>* prepared);
 
+  // The same, for one key and, if `grouped`, for several at a time, as far as the driver and the table can do that.
+  // Shared by all that read this query, and so is what they learn of it.
+  Status PrepareReads(const QuerySpec& query, bool grouped, std::shared_ptr<ReadStatements>* reads);
+
+  // Prepares the query's statement without waiting, to learn what the server says about it now.
+  FuturePtr CheckStatement(const QuerySpec& query);
+
   // Sends. The future is the caller's; errors come through it.
   FuturePtr Execute(const CassStatement* statement);
 
@@ -61,8 +69,8 @@ class Session {
   // FailedPrecondition in a process that was forked from the session's.
   Status CheckProcess() const;
 
-  // Somebody gave up reading from it. The driver tries lost nodes again ever more seldom, so whoever comes next does
-  // better with a session of its own.
+  // Somebody gave up reading from it. The driver goes on with the addresses and the password that it once was given, and
+  // tries lost nodes again ever more seldom: whoever comes next does better with a session of its own.
   void Doubt() { doubtful_ = true; }
   bool doubtful() const { return doubtful_; }
 
@@ -74,6 +82,12 @@ class Session {
     std::vector<CellType> types;  // That the columns had, as far as its query knew.
     std::shared_ptr<const CassPrepared> prepared;
   };
+  struct Reads {
+    std::shared_ptr<const CassPrepared> single;  // That they were made for.
+    std::shared_ptr<ReadStatements> reads;
+  };
+
+  Status PrepareCql(const QuerySpec& query, const std::string& cql, std::shared_ptr<const CassPrepared>* prepared);
 
   Session(std::shared_ptr<const DriverApi> api, CassSession* session, const ClusterConfig& config,
           std::shared_ptr<HostRegistry> hosts);
@@ -88,6 +102,7 @@ class Session {
 
   Mutex mu_;  // Not held while calling into the driver.
   std::map<std::string, Statement> prepared_ TFCASS_GUARDED_BY(mu_);  // By CQL.
+  std::map<std::string, Reads> reads_ TFCASS_GUARDED_BY(mu_);         // By the CQL for several keys.
 };
 
 }  // namespace tfcass

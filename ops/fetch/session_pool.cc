@@ -37,6 +37,7 @@ Status SessionPool::Get(const ClusterConfig& config, int64_t io_threads, std::sh
   Sessions& sessions = sessions_.Get();
 
   std::vector<std::shared_ptr<Session>> expired;  // Closed after the lock.
+  std::shared_ptr<Session> doubtful;              // Let go after the lock.
   std::promise<Outcome> mine;
   std::shared_future<Outcome> others;
   {
@@ -47,6 +48,7 @@ Status SessionPool::Get(const ClusterConfig& config, int64_t io_threads, std::sh
     }
     Entry& entry = sessions.entries[key];
     *session = entry.lent.lock();
+    if (*session != nullptr && (*session)->doubtful()) doubtful = std::move(*session);  // Its users keep it.
     if (*session == nullptr && entry.idle != nullptr) {
       *session = Lend(key, std::move(entry.idle));
       entry.lent = *session;

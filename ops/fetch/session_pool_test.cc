@@ -78,6 +78,19 @@ TEST_F(SessionPoolTest, ASessionThatFailedDoesNotLinger) {
   EXPECT_EQ(driver_.connect_calls, 2);
 }
 
+TEST_F(SessionPoolTest, ASessionThatFailedIsLentToNobodyElse) {
+  auto failed = Get("a");
+  failed->Doubt();
+  const auto fresh = Get("a");
+  EXPECT_NE(fresh, failed);
+  EXPECT_EQ(fresh, Get("a"));
+  EXPECT_EQ(driver_.connect_calls, 2);
+  failed.reset();
+  EXPECT_EQ(driver_.close_calls, 1);
+  EXPECT_EQ(fresh, Get("a"));
+  EXPECT_EQ(driver_.connect_calls, 2);
+}
+
 TEST_F(SessionPoolTest, ClosingDoesNotBlockAndIsFinishedLater) {
   driver_.closes = false;
   Get("a").reset();

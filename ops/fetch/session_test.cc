@@ -49,6 +49,10 @@ TEST_F(SessionTest, HandsItsSettingsToTheDriver) {
   EXPECT_EQ(cluster.io_threads, 2u);
   EXPECT_EQ(cluster.connect_timeout_ms, 2500u);
   EXPECT_TRUE(cluster.token_aware);
+  EXPECT_FALSE(cluster.driver_retries);
+  EXPECT_LE(cluster.first_reconnect_ms, 200u);  // Well within the deadline of a row, and of the driver's own 2 s.
+  EXPECT_LE(cluster.longest_reconnect_ms, 5000u);
+  EXPECT_GT(cluster.first_reconnect_ms, 0u);
   EXPECT_FALSE(cluster.tls);
 }
 

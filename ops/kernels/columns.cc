@@ -143,24 +143,17 @@ absl::Status CellTypeOf(DataType dtype, CellType* type) {
   return absl::OkStatus();
 }
 
-Status TreatNulls(const QuerySpec& query, Missing missing, std::vector<Row>* rows) {
-  switch (missing) {
-    case Missing::kEmpty:
-      return OkStatus();
-    case Missing::kSkip:
-      rows->erase(std::remove_if(rows->begin(), rows->end(), HasNull), rows->end());
-      return OkStatus();
-    case Missing::kError:
-      break;
-  }
-  for (const Row& row : *rows) {
-    const auto null = std::find_if(row.cells.begin(), row.cells.end(), IsNull);
-    if (null == row.cells.end()) continue;
-    const std::string& column = query.columns[null - row.cells.begin()].name;
-    return NotFound(StrCat("column ", column, " of row ", ToUuidText(row.key), " in ", query.table, " is null; ingest ",
-                           "the row again, leave the column out, or pass FetchOptions(missing=\"skip\")"));
-  }
-  return OkStatus();
+size_t FirstNull(const std::vector<Row>& rows) { return std::find_if(rows.begin(), rows.end(), HasNull) - rows.begin(); }
+
+Status NullRefused(const QuerySpec& query, const Row& row) {
+  const Cell* null = std::find_if(row.cells.begin(), row.cells.end(), IsNull);
+  const std::string& column = query.columns[null - row.cells.begin()].name;
+  return NotFound(StrCat("column ", column, " of row ", ToUuidText(row.key), " in ", query.table, " is null; ingest ",
+                         "the row again, leave the column out, or pass FetchOptions(missing=\"skip\")"));
+}
+
+void DropNulls(std::vector<Row>* rows) {
+  rows->erase(std::remove_if(rows->begin(), rows->end(), HasNull), rows->end());
 }
 
 void CopyRows(const std::vector<Row>& rows, bool batched, const std::vector<Component>& components,

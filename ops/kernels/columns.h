@@ -5,6 +5,7 @@
 #ifndef TFCASS_OPS_KERNELS_COLUMNS_H_
 #define TFCASS_OPS_KERNELS_COLUMNS_H_
 
+#include <cstddef>
 #include <string>
 #include <vector>
 
@@ -33,9 +34,14 @@ std::vector<Component> ComponentsOf(const QuerySpec& query, Missing missing);
 // The cell type that a component of this dtype is read from. Sets `type`; InvalidArgument for a dtype of no column.
 absl::Status CellTypeOf(tensorflow::DataType dtype, CellType* type);
 
-// Treats a found row with a null cell like a missing row, as a silent 0 for a label would be a lie. kError: NotFound
-// naming column, UUID and table. kSkip: such rows are taken out. kEmpty: they stay, `found` tells.
-Status TreatNulls(const QuerySpec& query, Missing missing, std::vector<Row>* rows);
+// A found row with a null cell is treated like a missing row, as a silent 0 for a label would be a lie. Missing::kError:
+// it is refused. kSkip: it is dropped. kEmpty: it stays, and `found` tells.
+//
+// The place of the first row with a null; rows.size() if there is none.
+size_t FirstNull(const std::vector<Row>& rows);
+// NotFound naming column, UUID and table of a row with a null.
+Status NullRefused(const QuerySpec& query, const Row& row);
+void DropNulls(std::vector<Row>* rows);
 
 // Copies the rows into one new tensor a component: the only copy between the driver's buffers and TensorFlow.
 // `batched` gives vectors (uuids: [rows, 16]), else there is exactly one row and they are scalars (uuids: [16]).

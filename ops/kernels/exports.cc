@@ -13,9 +13,9 @@ TFCASS_EXPORT void tfcass_put_secret(const char* id, const char* value) { tfcass
 // The last place to look for the driver's shared library.
 TFCASS_EXPORT void tfcass_set_driver_hint(const char* path) { tfcass::SetDriverHint(path); }
 
-// The counters as JSON. Valid until this thread's next call.
-TFCASS_EXPORT const char* tfcass_metrics_json() {
+// The counters of a dataset, by its metrics_id, as JSON; of the process for "". Valid until this thread's next call.
+TFCASS_EXPORT const char* tfcass_metrics_json(const char* id) {
   thread_local std::string json;
-  json = tfcass::Metrics::Global().ToJson();
+  json = tfcass::MetricsJson(id);
   return json.c_str();
 }

@@ -23,9 +23,8 @@ class FetchDataset : public tensorflow::data::DatasetBase {
   const FetchPlan& plan() const { return plan_; }
   const tensorflow::data::DatasetBase* input() const { return input_; }
 
-  // The session of this process, opened at the first call; blocks while it connects. Held here too, so that the next
-  // epoch finds it open.
-  Status OpenSession(std::shared_ptr<Session>* session) const;
+  // Holds the session that an iterator got, so that the next epoch finds it open.
+  void KeepOpen(std::shared_ptr<Session> session) const;
 
   const tensorflow::DataTypeVector& output_dtypes() const override { return plan_.output_types; }
   const std::vector<tensorflow::PartialTensorShape>& output_shapes() const override { return plan_.output_shapes; }
@@ -40,11 +39,9 @@ class FetchDataset : public tensorflow::data::DatasetBase {
                                   tensorflow::Node** output) const override;
 
  private:
-  class Iterator;
-
   const tensorflow::data::DatasetBase* const input_;
   const FetchPlan plan_;
-  mutable Mutex mu_;  // Not held while connecting.
+  mutable Mutex mu_;
   mutable std::shared_ptr<Session> session_ TFCASS_GUARDED_BY(mu_);
 };
 

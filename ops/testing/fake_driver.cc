@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <utility>
@@ -25,6 +26,7 @@ struct CassResult_ {
   tfcass::FakeDriver* driver;
   std::vector<CassValueType> types;
   std::vector<CassRow_> rows;
+  std::string next_page;
 };
 struct CassIterator_ {
   const CassResult_* result;
@@ -45,6 +47,10 @@ struct CassStatement_ {
   tfcass::FakeRead read;
   tfcass::FakeQuery query = {};  // With CQL: a question, no read.
 };
+struct CassCollection_ {
+  std::vector<tfcass::Key> keys;
+};
+struct CassRetryPolicy_ {};
 struct CassSsl_ {
   std::string trusted, certificate, private_key;
   int flags = -1;
@@ -116,6 +122,16 @@ struct FakeFunctions {
   static void cass_cluster_set_token_aware_routing(CassCluster* cluster, cass_bool_t on) {
     cluster->settings.token_aware = on;
   }
+  static CassError cass_cluster_set_exponential_reconnect(CassCluster* cluster, uint64_t base_ms, uint64_t max_ms) {
+    cluster->settings.first_reconnect_ms = base_ms;
+    cluster->settings.longest_reconnect_ms = max_ms;
+    return CASS_OK;
+  }
+  static void cass_cluster_set_retry_policy(CassCluster* cluster, CassRetryPolicy*) {
+    cluster->settings.driver_retries = false;
+  }
+  static CassRetryPolicy* cass_retry_policy_fallthrough_new() { return new CassRetryPolicy_; }
+  static void cass_retry_policy_free(CassRetryPolicy* policy) { delete policy; }
   static CassError cass_cluster_set_use_hostname_resolution(CassCluster* cluster, cass_bool_t on) {
     cluster->settings.host_names = on;
     return CASS_OK;
@@ -242,7 +258,9 @@ struct FakeFunctions {
   }
   static const CassResult* cass_future_get_result(CassFuture* future) {
     ++future->driver->live_results;
-    auto* result = new CassResult_{future->driver, future->driver->column_types, {}};
+    const std::vector<CassValueType>& types = future->answer.types;
+    auto* result = new CassResult_{
+        future->driver, types.empty() ? future->driver->column_types : types, {}, future->answer.next_page};
     for (const auto& cells : future->answer.rows) {
       CassRow_ row;
       for (const FakeCell& cell : cells) row.values.push_back({cell});
@@ -265,30 +283,62 @@ struct FakeFunctions {
     return &prepared->key_type;
   }
   static CassValueType cass_data_type_type(const CassDataType* type) { return type->type; }
-  static CassStatement* cass_statement_new_n(const char* cql, size_t size, size_t) {
+  static CassStatement* cass_statement_new_n(const char* cql, size_t size, size_t parameters) {
     auto* statement = new CassStatement_;
+    statement->query.values.resize(parameters);
     statement->query.cql.assign(cql, size);
     return statement;
   }
   static CassError cass_statement_set_host_n(CassStatement* statement, const char* address, size_t size, int) {
     statement->query.host.assign(address, size);
+    statement->read.host.assign(address, size);
     return CASS_OK;
   }
   static CassError cass_statement_set_node(CassStatement* statement, const CassNode* node) {
     statement->query.host = node->address;
     return CASS_OK;
   }
+  static CassError cass_statement_bind_bytes(CassStatement* statement, size_t i, const uint8_t* bytes, size_t size) {
+    statement->query.values[i].assign(reinterpret_cast<const char*>(bytes), size);
+    return CASS_OK;
+  }
+  static CassError cass_statement_set_paging_size(CassStatement* statement, int rows) {
+    statement->query.page_rows = rows;
+    return CASS_OK;
+  }
+  static CassError cass_statement_set_paging_state_token(CassStatement* statement, const char* state, size_t size) {
+    statement->query.paging_state.assign(state, size);
+    return CASS_OK;
+  }
   static void cass_statement_free(CassStatement* statement) { delete statement; }
-  static CassError cass_statement_bind_uuid(CassStatement* statement, size_t, CassUuid uuid) {
+  static Key ToKey(CassUuid uuid) {
     const uint64_t time = uuid.time_and_version;
     const uint32_t low = static_cast<uint32_t>(time);
     const auto mid = static_cast<uint16_t>(time >> 32);
     const auto high = static_cast<uint16_t>(time >> 48);
-    uint8_t* out = statement->read.key.data();
+    Key key;
+    uint8_t* out = key.data();
     for (int shift = 24; shift >= 0; shift -= 8) *out++ = static_cast<uint8_t>(low >> shift);
     for (int shift = 8; shift >= 0; shift -= 8) *out++ = static_cast<uint8_t>(mid >> shift);
     for (int shift = 8; shift >= 0; shift -= 8) *out++ = static_cast<uint8_t>(high >> shift);
     for (int shift = 56; shift >= 0; shift -= 8) *out++ = static_cast<uint8_t>(uuid.clock_seq_and_node >> shift);
+    return key;
+  }
+  static CassError cass_statement_bind_uuid(CassStatement* statement, size_t, CassUuid uuid) {
+    statement->read.key = ToKey(uuid);
+    statement->read.keys = {statement->read.key};
+    return CASS_OK;
+  }
+  static CassCollection* cass_collection_new(CassCollectionType, size_t) { return new CassCollection_; }
+  static void cass_collection_free(CassCollection* collection) { delete collection; }
+  static CassError cass_collection_append_uuid(CassCollection* collection, CassUuid uuid) {
+    collection->keys.push_back(ToKey(uuid));
+    return CASS_OK;
+  }
+  static CassError cass_statement_bind_collection(CassStatement* statement, size_t, const CassCollection* collection) {
+    if (g_driver->refuse_collections) return CASS_ERROR_LIB_INVALID_VALUE_TYPE;
+    statement->read.keys = collection->keys;
+    statement->read.key = collection->keys.front();
     return CASS_OK;
   }
   static CassError cass_statement_set_consistency(CassStatement* statement, CassConsistency consistency) {
@@ -309,9 +359,18 @@ struct FakeFunctions {
     --result->driver->live_results;
     delete result;
   }
+  static size_t cass_result_row_count(const CassResult* result) { return result->rows.size(); }
   static size_t cass_result_column_count(const CassResult* result) { return result->types.size(); }
   static CassValueType cass_result_column_type(const CassResult* result, size_t column) {
     return result->types[column];
+  }
+  static cass_bool_t cass_result_has_more_pages(const CassResult* result) {
+    return result->next_page.empty() ? cass_false : cass_true;
+  }
+  static CassError cass_result_paging_state_token(const CassResult* result, const char** state, size_t* size) {
+    *state = result->next_page.data();
+    *size = result->next_page.size();
+    return CASS_OK;
   }
   static CassIterator* cass_iterator_from_result(const CassResult* result) { return new CassIterator_{result, 0}; }
   static void cass_iterator_free(CassIterator* iterator) { delete iterator; }
@@ -374,6 +433,12 @@ FakeAnswer FakeAnswer::Row(const Key& key, int32_t label, std::string data) {
   return answer;
 }
 
+FakeAnswer FakeAnswer::Rows(const std::vector<FakeAnswer>& answers) {
+  FakeAnswer all;
+  for (const FakeAnswer& answer : answers) all.rows.insert(all.rows.end(), answer.rows.begin(), answer.rows.end());
+  return all;
+}
+
 FakeDriver::FakeDriver() : api_(std::make_shared<DriverApi>()) {
   if (g_driver != nullptr) std::abort();
   g_driver = this;
@@ -407,28 +472,25 @@ void FakeDriver::Resolve(CassFuture_* future, FakeAnswer answer) {
 }
 
 bool FakeDriver::Answer(const Key& key, FakeAnswer answer) {
-  CassFuture_* found = nullptr;
-  {
-    std::lock_guard<std::mutex> lock(mu_);
-    for (auto it = open_.begin(); it != open_.end() && found == nullptr; ++it) {
-      if ((*it)->read.key != key) continue;
-      found = *it;
-      open_.erase(it);
-      break;
-    }
-  }
-  if (found == nullptr) return false;
-  Resolve(found, std::move(answer));
-  return true;
+  return AnswerWhere(
+      [&](const FakeRead& read) { return std::find(read.keys.begin(), read.keys.end(), key) != read.keys.end(); },
+      [&](const FakeRead&) { return std::move(answer); });
 }
 
 bool FakeDriver::AnswerOldest(const std::function<FakeAnswer(const FakeRead&)>& answer) {
+  return AnswerWhere([](const FakeRead&) { return true; }, answer);
+}
+
+bool FakeDriver::AnswerWhere(const std::function<bool(const FakeRead&)>& which,
+                             const std::function<FakeAnswer(const FakeRead&)>& answer) {
   CassFuture_* found = nullptr;
   {
     std::lock_guard<std::mutex> lock(mu_);
-    if (open_.empty()) return false;
-    found = open_.front();
-    open_.pop_front();
+    const auto at =
+        std::find_if(open_.begin(), open_.end(), [&](const CassFuture_* future) { return which(future->read); });
+    if (at == open_.end()) return false;
+    found = *at;
+    open_.erase(at);
   }
   Resolve(found, answer(found->read));
   return true;
@@ -441,16 +503,24 @@ std::vector<FakeRead> FakeDriver::OpenReads() const {
   return reads;
 }
 
-bool FakeDriver::AnswerQuery(const std::function<FakeAnswer(const FakeQuery&)>& answer) {
+bool FakeDriver::AnswerQuery(const std::function<FakeAnswer(const FakeQuery&)>& answer, size_t skip) {
   CassFuture_* found = nullptr;
   {
     std::lock_guard<std::mutex> lock(mu_);
-    if (open_queries_.empty()) return false;
-    found = open_queries_.front();
-    open_queries_.pop_front();
+    if (open_queries_.size() <= skip) return false;
+    const auto at = std::next(open_queries_.begin(), static_cast<std::ptrdiff_t>(skip));
+    found = *at;
+    open_queries_.erase(at);
   }
   Resolve(found, answer(found->query));
   return true;
+}
+
+std::vector<FakeQuery> FakeDriver::OpenQueries() const {
+  std::lock_guard<std::mutex> lock(mu_);
+  std::vector<FakeQuery> queries;
+  for (const CassFuture_* future : open_queries_) queries.push_back(future->query);
+  return queries;
 }
 
 void FakeDriver::TellListener(CassHostListenerEvent event, const std::string& address) {

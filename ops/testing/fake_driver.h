@@ -33,9 +33,13 @@ struct FakeAnswer {
   std::string message;
   std::vector<std::vector<FakeCell>> rows;
   std::string coordinator;  // The address of the node that answers.
+  std::string next_page = "";             // The paging state of the next page; empty: there is none.
+  std::vector<CassValueType> types = {};  // Of the columns; empty: FakeDriver::column_types.
 
   // Of the table (patch_id uuid, label int, data blob).
   static FakeAnswer Row(const Key& key, int32_t label, std::string data);
+  // All of their rows.
+  static FakeAnswer Rows(const std::vector<FakeAnswer>& answers);
   static FakeAnswer Missing() { return {}; }
   static FakeAnswer Error(CassError error, std::string message) { return {error, std::move(message), {}, {}}; }
 };
@@ -47,14 +51,17 @@ struct FakeCluster {
   std::string contact_points, username, password, local_dc;
   int port = 0;
   unsigned io_threads = 0, connect_timeout_ms = 0;
-  bool token_aware = false, host_names = false, tls = false;
+  bool token_aware = false, host_names = false, tls = false, driver_retries = true;
+  uint64_t first_reconnect_ms = 0, longest_reconnect_ms = 0;
   std::string trusted, certificate, private_key;
   int verify_flags = -1;
 };
 
 // A read as the driver was asked to do it.
 struct FakeRead {
-  Key key{};
+  std::vector<Key> keys;
+  Key key{};         // The first of them.
+  std::string host;  // That it is pinned to; empty: routed by the driver.
   CassConsistency consistency = CASS_CONSISTENCY_ONE;
   uint64_t timeout_ms = 0;
   bool idempotent = false;
@@ -64,6 +71,9 @@ struct FakeRead {
 struct FakeQuery {
   std::string cql;
   std::string host;  // That it is pinned to; empty: any.
+  std::vector<std::string> values = {};  // Of its question marks, as on the wire.
+  int page_rows = 0;                     // 0: no paging.
+  std::string paging_state = "";
 };
 
 class FakeDriver {
@@ -82,14 +92,16 @@ class FakeDriver {
   bool connects = true;            // False: connecting never ends.
   bool prepares = true;            // Likewise.
   bool refuse_pem = false;         // Certificates and keys are not PEM.
+  bool refuse_collections = false; // A list of keys cannot be bound.
   std::atomic<bool> closes{true};  // False: closing does not end before this is true.
   // Answers a read before cass_session_execute returns; nullopt leaves it open.
   std::function<std::optional<FakeAnswer>(const FakeRead&)> answer_at_once;
 
   // Answers a question in plain CQL before cass_session_execute returns; nullopt leaves it open. Without it: refused.
   std::function<std::optional<FakeAnswer>(const FakeQuery&)> answer_query;
-  // Answers the oldest open question. False when there is none. Any thread.
-  bool AnswerQuery(const std::function<FakeAnswer(const FakeQuery&)>& answer);
+  // Answers the oldest open question but for `skip` of them. False when there is none. Any thread.
+  bool AnswerQuery(const std::function<FakeAnswer(const FakeQuery&)>& answer, size_t skip = 0);
+  std::vector<FakeQuery> OpenQueries() const;  // Oldest first.
 
   // What the driver tells its host listener, on the calling thread.
   void TellListener(CassHostListenerEvent event, const std::string& address);
@@ -97,10 +109,13 @@ class FakeDriver {
   // The table without what older drivers lack: the host listener, and pinning too if `pinning` is false.
   std::shared_ptr<const DriverApi> OldApi(bool pinning) const;
 
-  // Answers the oldest open read of `key`. False when there is none. Any thread.
+  // Answers the oldest open read that asks for `key`, alone or with others. False when there is none. Any thread.
   bool Answer(const Key& key, FakeAnswer answer);
   // Answers the oldest open read by `answer`. False when there is none. Any thread.
   bool AnswerOldest(const std::function<FakeAnswer(const FakeRead&)>& answer);
+  // Answers the oldest open read that `which` picks. False when there is none. Any thread.
+  bool AnswerWhere(const std::function<bool(const FakeRead&)>& which,
+                   const std::function<FakeAnswer(const FakeRead&)>& answer);
   std::vector<FakeRead> OpenReads() const;  // Oldest first.
 
   // What happened so far.

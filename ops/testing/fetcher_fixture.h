@@ -1,15 +1,19 @@
-// FetcherFixture: a RowFetcher on a FakeDriver and a ManualClock.
+// FetcherFixture: a RowFetcher on a FakeDriver and a ManualClock. GroupedFixture: the same on a cluster of several
+// nodes, whose token ring is known.
 #ifndef TFCASS_OPS_TESTING_FETCHER_FIXTURE_H_
 #define TFCASS_OPS_TESTING_FETCHER_FIXTURE_H_
 
 #include <gtest/gtest.h>
 
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "ops/fetch/ring/murmur3.h"
 #include "ops/fetch/row_fetcher.h"
 #include "ops/testing/fake_driver.h"
+#include "ops/testing/fake_topology.h"
 #include "ops/testing/manual_clock.h"
 
 namespace tfcass {
@@ -35,6 +39,13 @@ inline std::vector<Key> KeysOf(const std::vector<uint32_t>& ids) {
 // The row that the fake table holds for a key: its id as label, "data <id>" as data.
 inline FakeAnswer RowOf(const Key& key) {
   return FakeAnswer::Row(key, static_cast<int32_t>(IdOf(key)), "data " + std::to_string(IdOf(key)));
+}
+
+// The rows of all keys that a read asks for, in another order than it asked.
+inline FakeAnswer RowsOf(const FakeRead& read) {
+  std::vector<FakeAnswer> rows;
+  for (auto key = read.keys.rbegin(); key != read.keys.rend(); ++key) rows.push_back(RowOf(*key));
+  return FakeAnswer::Rows(rows);
 }
 
 class FetcherFixture : public testing::Test {
@@ -91,6 +102,72 @@ class FetcherFixture : public testing::Test {
   std::shared_ptr<Session> session_;
   std::unique_ptr<RowFetcher> fetcher_;
   int64_t last_index_ = -1;
+};
+
+class GroupedFixture : public FetcherFixture {
+ protected:
+  // Nodes 10.0.0.1 to 10.0.0.<nodes>; `rf` of them hold each row.
+  void StartCluster(size_t nodes, size_t rf, const FetchOptions& options, Clock* clock) {
+    cluster_.nodes.clear();
+    for (size_t i = 0; i < nodes; ++i) {
+      const auto token = static_cast<int64_t>(UINT64_MAX / nodes * i);  // Round the ring.
+      cluster_.nodes.push_back({"10.0.0." + std::to_string(i + 1), "dc1", "r1", {token}});
+    }
+    cluster_.keyspaces["ks"] = {{"class", "SimpleStrategy"}, {"replication_factor", std::to_string(rf)}};
+    driver_.answer_query = [this](const FakeQuery& query) { return cluster_.Answer(query); };
+    Start(options, clock);
+  }
+  void StartCluster(size_t nodes, size_t rf, const FetchOptions& options = {}) {
+    StartCluster(nodes, rf, options, &clock_);
+  }
+
+  Owners OwnersOf(uint32_t id) { return session_->ring("ks", nullptr, &clock_)->OwnersOf(TokenOf(KeyOf(id))); }
+  std::shared_ptr<Host> HostOf(const std::string& address) {
+    for (const auto& host : session_->ring("ks", nullptr, &clock_)->hosts()) {
+      if (host->address() == address) return host;
+    }
+    return nullptr;
+  }
+
+  // The first `count` ids from `from` on whose first owner is this node.
+  std::vector<uint32_t> IdsOf(const std::string& address, size_t count, uint32_t from = 1) {
+    std::vector<uint32_t> ids;
+    for (uint32_t id = from; ids.size() < count; ++id) {
+      if (OwnersOf(id)[0]->address() == address) ids.push_back(id);
+    }
+    return ids;
+  }
+
+  // The open reads as "address: id id id", the ids in order; "any" where the driver routes.
+  std::vector<std::string> Open() const {
+    std::vector<std::string> reads;
+    for (const FakeRead& read : driver_.OpenReads()) reads.push_back(Describe(read));
+    return reads;
+  }
+  static std::string Describe(const FakeRead& read) {
+    std::string text = (read.host.empty() ? "any" : read.host) + ":";
+    for (const Key& key : read.keys) text += " " + std::to_string(IdOf(key));
+    return text;
+  }
+  static std::string Asks(const std::string& address, const std::vector<uint32_t>& ids) {
+    std::string text = address + ":";
+    for (const uint32_t id : ids) text += " " + std::to_string(id);
+    return text;
+  }
+
+  // Answers what is open with its rows, oldest first. How many reads that were.
+  int AnswerOpen() {
+    int answered = 0;
+    for (size_t open = driver_.OpenReads().size(); open > 0; --open) answered += driver_.AnswerOldest(RowsOf) ? 1 : 0;
+    return answered;
+  }
+
+  // As a cluster that answers whenever the consumer waits.
+  void AnswerWhenWaiting() {
+    clock_.OnWait([this] { return driver_.AnswerOldest(RowsOf); });
+  }
+
+  FakeTopology cluster_;
 };
 
 inline bool Contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }

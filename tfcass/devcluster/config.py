@@ -116,6 +116,8 @@ def cassandra_yaml(config: NodeConfig) -> dict[str, object]:
         "write_request_timeout": "10s",  # A busy laptop pauses.
         "read_request_timeout": "10s",
     }
+    if config.settings.advertise:
+        content["broadcast_rpc_address"] = config.settings.advertise
     if config.settings.auth:
         content["authenticator"] = "PasswordAuthenticator"
         content["authorizer"] = "CassandraAuthorizer"

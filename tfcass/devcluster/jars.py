@@ -4,6 +4,7 @@
 """
 
 import contextlib
+import dataclasses
 import fcntl
 import os
 import shutil
@@ -16,7 +17,6 @@ from pathlib import Path
 from tfcass.errors import DevClusterError, TfcassError
 
 CASSANDRA_VERSION = "5.0.5"
-_POM = Path(__file__).with_name("pom.xml")
 _TIMEOUT_S = 1200
 
 
@@ -27,43 +27,77 @@ def cache_home() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache").absolute() / "tfcass"
 
 
+@dataclasses.dataclass(frozen=True)
+class JarSet:
+    """A Java program as Maven knows it.
+
+    Attributes:
+      name, version: For people, and for its folder in the cache.
+      artifact: The jar without which the rest is no use: `artifact`-`version`.jar.
+      pom: Names it; the version is passed as `name`.version.
+      megabytes: What is downloaded, roughly.
+    """
+
+    name: str
+    version: str
+    artifact: str
+    pom: Path
+    megabytes: int
+
+    @property
+    def folder(self) -> Path:
+        """Where its jars are, or will be once fetched."""
+        return cache_home() / self.name.lower() / self.version
+
+    @property
+    def main_jar(self) -> str:
+        return f"{self.artifact}-{self.version}.jar"
+
+    def complete(self, folder: Path) -> bool:
+        return (folder / self.main_jar).is_file()
+
+
+CASSANDRA = JarSet("Cassandra", CASSANDRA_VERSION, "cassandra-all", Path(__file__).with_name("pom.xml"), megabytes=66)
+
+
 def jar_folder() -> Path:
     """Where Cassandra's jars are, or will be once fetched."""
-    return cache_home() / "cassandra" / CASSANDRA_VERSION
+    return CASSANDRA.folder
 
 
 def have_jars() -> bool:
-    return (jar_folder() / f"cassandra-all-{CASSANDRA_VERSION}.jar").is_file()
+    return CASSANDRA.complete(CASSANDRA.folder)
 
 
-def ensure_jars(progress: Callable[[str], None] = lambda message: None) -> Path:
-    """Fetches Cassandra's jars unless they are there.
+def ensure_jars(progress: Callable[[str], None] = lambda message: None, jars: JarSet = CASSANDRA) -> Path:
+    """Fetches Cassandra's jars, or others, unless they are there.
 
     Args:
       progress: Told what is being done.
+      jars: Which.
     Returns:
       Their folder. It appears whole or not at all, also when two processes fetch at once.
     Raises:
       DevClusterError: Maven is absent or failed, or the cache folder cannot be written.
     """
-    if have_jars():
-        return jar_folder()
+    if jars.complete(jars.folder):
+        return jars.folder
     maven = shutil.which("mvn")
     if maven is None:
         raise DevClusterError(
-            f"Cassandra's jars are not in {jar_folder()} and Maven (mvn), which fetches them, is not on PATH; "
+            f"{jars.name}'s jars are not in {jars.folder} and Maven (mvn), which fetches them, is not on PATH; "
             "install it, for example `apt-get install maven`"
         )
     try:
-        with _one_at_a_time(jar_folder().parent):
-            if not have_jars():  # Else another process fetched them while we waited.
-                progress(f"Fetching Cassandra {CASSANDRA_VERSION} with Maven (about 66 MB, once)")
-                _fetch(maven)
+        with _one_at_a_time(jars.folder.parent):
+            if not jars.complete(jars.folder):  # Else another process fetched them while we waited.
+                progress(f"Fetching {jars.name} {jars.version} with Maven (about {jars.megabytes} MB, once)")
+                _fetch(maven, jars)
     except OSError as error:
         raise DevClusterError(
-            f"cannot write Cassandra's jars to {jar_folder()}: {error.strerror}; set TFCASS_CACHE"
+            f"cannot write {jars.name}'s jars to {jars.folder}: {error.strerror}; set TFCASS_CACHE"
         ) from error
-    return jar_folder()
+    return jars.folder
 
 
 @contextlib.contextmanager
@@ -74,12 +108,12 @@ def _one_at_a_time(folder: Path) -> Iterator[None]:
         yield
 
 
-def _fetch(maven: str) -> None:
-    target = jar_folder()
+def _fetch(maven: str, jars: JarSet) -> None:
+    target = jars.folder
     with tempfile.TemporaryDirectory(prefix=".fetching-", dir=target.parent) as scratch:
-        jars = Path(scratch) / "jars"
-        command = [maven, "-q", "-B", "-f", str(_POM), "dependency:copy-dependencies"]
-        command += [f"-Dcassandra.version={CASSANDRA_VERSION}", f"-DoutputDirectory={jars}"]
+        fetched = Path(scratch) / "jars"
+        command = [maven, "-q", "-B", "-f", str(jars.pom), "dependency:copy-dependencies"]
+        command += [f"-D{jars.name.lower()}.version={jars.version}", f"-DoutputDirectory={fetched}"]
         try:
             done = subprocess.run(
                 command,
@@ -91,15 +125,15 @@ def _fetch(maven: str) -> None:
             )
         except subprocess.TimeoutExpired as error:
             raise DevClusterError(
-                f"Maven did not fetch Cassandra within {_TIMEOUT_S} s; check the network and try again"
+                f"Maven did not fetch {jars.name} within {_TIMEOUT_S} s; check the network and try again"
             ) from error
-        if done.returncode != 0 or not (jars / f"cassandra-all-{CASSANDRA_VERSION}.jar").is_file():
+        if done.returncode != 0 or not jars.complete(fetched):
             last = "\n".join(f"  {line}" for line in done.stdout.strip().splitlines()[-15:])
             raise DevClusterError(
-                f"Maven could not fetch Cassandra {CASSANDRA_VERSION} (exit status {done.returncode}):\n{last}"
+                f"Maven could not fetch {jars.name} {jars.version} (exit status {done.returncode}):\n{last}"
             )
         shutil.rmtree(target, ignore_errors=True)  # A folder without the main jar is no use to anybody.
-        jars.rename(target)
+        fetched.rename(target)
 
 
 def main() -> int:

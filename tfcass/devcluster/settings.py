@@ -26,6 +26,8 @@ class Settings:
       tls: Encrypt client connections, with an authority and certificates of the cluster's own.
       heap: Java heap of each node, as Java writes it: "512m", "2g". Less than 512m may not start.
       port: CQL port of every node; 0 takes a free one.
+      advertise: Address that clients are told to reach the node at, for a proxy that listens there on the same port;
+        None: its own. For one node only.
     """
 
     nodes: int = 1
@@ -33,6 +35,7 @@ class Settings:
     tls: bool = False
     heap: str = "1g"
     port: int = 9042
+    advertise: str | None = None
 
     def __post_init__(self) -> None:
         if self.nodes not in range(1, MAX_NODES + 1):
@@ -41,6 +44,8 @@ class Settings:
             raise OptionError(f"heap={self.heap!r} is not a size as Java writes it: 512m, 1g, 2g")
         if self.port not in range(65536):
             raise OptionError(f"port={self.port!r} is not 0 (a free one) to 65535")
+        if self.advertise is not None and self.nodes != 1:
+            raise OptionError(f"advertise={self.advertise!r} goes with nodes=1, not {self.nodes}: it is one address")
 
     @property
     def hosts(self) -> list[str]:

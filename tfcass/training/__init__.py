@@ -11,6 +11,7 @@
 epochs.py      keys of several epochs as one dataset, so that reading ahead crosses from one epoch to the next
 optimizer.py   any Keras optimizer, its gradients averaged over ranks
 callbacks.py   the same state on all ranks at the start and at each epoch's end; metrics over all ranks
+input_metrics.py  whether the model waits for its input, said each epoch
 log.py         history.json
 checkpoint.py  one file, written by rank 0; resume at the next epoch
 evaluation.py  confusion matrix over all ranks
@@ -26,6 +27,7 @@ from tfcass.training.callbacks import AverageMetrics, AverageStatistics, Broadca
 from tfcass.training.checkpoint import Checkpoint
 from tfcass.training.epochs import epochs_of_keys
 from tfcass.training.evaluation import Confusion, confusion
+from tfcass.training.input_metrics import InputMetrics
 from tfcass.training.interrupt import StopOnInterrupt
 from tfcass.training.journal import KeyJournal
 from tfcass.training.log import TrainingLog
@@ -38,6 +40,7 @@ __all__ = [
     "BroadcastInitialState",
     "Checkpoint",
     "Confusion",
+    "InputMetrics",
     "KeyJournal",
     "StopOnInterrupt",
     "TrainingLog",

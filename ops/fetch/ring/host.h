@@ -60,6 +60,7 @@ class Host {
 
   // From sending a pinned request to its answer. The record forgets what is older than some 20 seconds.
   LatencyWindow& latency() { return latency_; }
+  const LatencyWindow& latency() const { return latency_; }
 
  private:
   static constexpr int64_t kTrusted = 0;

@@ -26,8 +26,8 @@ class HostRegistry {
   HostRegistry(const HostRegistry&) = delete;
   HostRegistry& operator=(const HostRegistry&) = delete;
 
-  // Has the driver tell this registry of nodes that come, go, break and recover. A driver that cannot (before 2.15)
-  // is left alone: rings are then read anew by time and failures only.
+  // Has the driver tell this registry of nodes that come, go, break and recover. A driver that is too old for
+  // it is left alone: rings are then read anew by time and failures only.
   void ListenTo(const DriverApi& api, CassCluster* cluster);
 
   // The same object as before for the same place.

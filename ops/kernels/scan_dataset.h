@@ -1,0 +1,75 @@
+// ScanDataset: a tf.data dataset of all rows of a table. Thin: Scanner does the work.
+#ifndef TFCASS_OPS_KERNELS_SCAN_DATASET_H_
+#define TFCASS_OPS_KERNELS_SCAN_DATASET_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "ops/fetch/cluster_config.h"
+#include "ops/fetch/mutex.h"
+#include "ops/fetch/options.h"
+#include "ops/fetch/scan/scan_spec.h"
+#include "ops/fetch/session.h"
+#include "ops/kernels/columns.h"
+#include "tensorflow/core/framework/dataset.h"
+#include "tensorflow/core/framework/partial_tensor_shape.h"
+#include "tensorflow/core/framework/types.h"
+
+namespace tfcass {
+
+// The op's inputs, and what they mean.
+struct ScanPlan {
+  // As they came, also for serialization.
+  std::string cluster_text;
+  std::string spec_text;
+  std::string options_text;
+  int64_t batch_size = 0;  // 0: elements are scalars.
+  tensorflow::DataTypeVector output_types;
+  std::vector<tensorflow::PartialTensorShape> output_shapes;
+
+  // Filled in by Resolve().
+  ClusterConfig cluster;
+  ScanSpec spec;
+  FetchOptions options;
+  std::vector<Component> components;
+
+  // InvalidArgument when the fields contradict each other.
+  absl::Status Resolve();
+};
+
+class ScanDataset : public tensorflow::data::DatasetBase {
+ public:
+  ScanDataset(tensorflow::OpKernelContext* ctx, ScanPlan plan);
+
+  const ScanPlan& plan() const { return plan_; }
+
+  // The session of this process, opened at the first call; blocks while it connects. Held here too, so that the next
+  // epoch finds it open.
+  Status OpenSession(std::shared_ptr<Session>* session) const;
+
+  const tensorflow::DataTypeVector& output_dtypes() const override { return plan_.output_types; }
+  const std::vector<tensorflow::PartialTensorShape>& output_shapes() const override { return plan_.output_shapes; }
+  std::string DebugString() const override;
+  int64_t CardinalityInternal(tensorflow::data::CardinalityOptions options) const override;
+  absl::Status InputDatasets(std::vector<const tensorflow::data::DatasetBase*>* inputs) const override;
+  absl::Status CheckExternalState() const override;
+
+ protected:
+  std::unique_ptr<tensorflow::data::IteratorBase> MakeIteratorInternal(const std::string& prefix) const override;
+  absl::Status AsGraphDefInternal(tensorflow::data::SerializationContext* ctx, DatasetGraphDefBuilder* builder,
+                                  tensorflow::Node** output) const override;
+
+ private:
+  class Iterator;
+
+  const ScanPlan plan_;
+  mutable Mutex mu_;  // Not held while connecting.
+  mutable std::shared_ptr<Session> session_ TFCASS_GUARDED_BY(mu_);
+};
+
+}  // namespace tfcass
+
+#endif  // TFCASS_OPS_KERNELS_SCAN_DATASET_H_
