@@ -7,7 +7,7 @@ export TFCASS_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/tfcass
 export PYTHON_BIN_PATH := $(CURDIR)/$(BIN)/python
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-OP_SOURCES := $(shell find ops third_party -type f 2>/dev/null) WORKSPACE BUILD .bazelrc
+OP_SOURCES := $(shell find ops third_party benchmarks/BUILD benchmarks/*.cc -type f 2>/dev/null) WORKSPACE BUILD .bazelrc
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -35,6 +35,14 @@ FUZZ_SECONDS ?= 60
 fuzz: $(VENV)/.packages  ## Changed files into the TIFF decoder for FUZZ_SECONDS (60), under sanitizers; brings clang
 	@tools/setup/system_packages.sh $(PYTHON) fuzz
 	@tools/fuzz/tiff.sh $(BIN)/python out/fuzz $(FUZZ_SECONDS)
+
+.PHONY: bench
+bench: setup  ## Measure; NAME='tiny wan' for some, BENCH_FLAGS=--quick to see that all runs, --list to see what there is
+	$(BIN)/python -m benchmarks $(NAME) $(BENCH_FLAGS)
+
+.PHONY: bench-plot
+bench-plot: $(VENV)/.project  ## Draw what was measured and put its numbers into docs/performance.md
+	$(BIN)/python -m benchmarks.report
 
 .PHONY: lint
 lint: $(VENV)/.packages  ## Check layout and common mistakes of the Python code
@@ -70,7 +78,7 @@ $(VENV)/.project: pyproject.toml setup.py $(VENV)/.packages
 	@touch $@
 
 $(VENV)/.ops: $(OP_SOURCES) $(VENV)/.packages
-	bazel build //ops:all
+	bazel build //ops:all //benchmarks:all
 	@touch $@
 
 $(VENV)/.jars: tfcass/devcluster/pom.xml $(VENV)/.project
@@ -88,4 +96,4 @@ lock:  ## Renew requirements/*.lock from requirements/*.in
 .PHONY: clean
 clean:  ## Remove what the targets above made here (the caches in the home folder stay)
 	-bazel clean --expunge
-	rm -rf $(VENV) out dist build *.egg-info
+	rm -rf $(VENV) out dist build benchmarks/out *.egg-info
