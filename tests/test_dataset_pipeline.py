@@ -215,7 +215,7 @@ def test_a_distribution_strategy_splits_its_batches(patches):
 
 def test_reading_is_counted(patches):
     before = tfcass.metrics()
-    fetch_rows.labels(patches.dataset(batch_size=32, options=tfcass.FetchOptions(rows_per_request=1)))
+    fetch_rows.labels(patches.dataset(batch_size=32))
     after = tfcass.metrics()
 
     assert after["rows"] - before["rows"] == ROWS

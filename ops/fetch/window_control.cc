@@ -284,6 +284,7 @@ void WindowControl::Update() {
   const double allowance = std::max<double>(
       kMinRows, kRequestsAhead * request_rows_ * static_cast<double>(std::max<size_t>(base_.paths(), 1)));
   double rows = kProbeRows;
+  double held = 0;  // Of them, to be returned together rather than to keep the servers busy.
   if (fixed_rows_ != kAutotune) {
     rows = static_cast<double>(fixed_rows_);
     if (mean_row_bytes_ == 0) rows = std::min<double>(rows, kProbeRows);
@@ -291,13 +292,16 @@ void WindowControl::Update() {
     double plain = trial_.on ? trial_.plain_rows : PlainRows(starting_ ? kStartGain : kGain);
     if (starting_) plain = std::max(plain, static_cast<double>(std::max(start_rows_, kStartRows)));
     const double boost = boost_ * (trial_.on && trial_.leg % 2 == 1 ? trial_.factor : 1);
+    held = std::max(LargestElement() - boost * (plain + allowance), 0.0);
     rows = boost * (plain + allowance) + LargestElement();
     rows = std::min(rows, std::max<double>(kMaxRows, LargestElement() + 1));
   }
   if (mean_row_bytes_ > 0) rows = std::min(rows, static_cast<double>(max_bytes_) / mean_row_bytes_);
   rows_ = static_cast<size_t>(std::max(rows, 1.0));
 
-  double in_flight = static_cast<double>(rows_) * (fixed_rows_ == kAutotune ? overload_cut_ : 1);
+  // An element is not asked for at once because it is returned at once: that would only queue at the server.
+  const double flying = std::max(static_cast<double>(rows_) - held, std::min<double>(rows_, allowance));
+  double in_flight = flying * (fixed_rows_ == kAutotune ? overload_cut_ : 1);
   if (drain_.on) {
     const double in_flight_before = rate_ * latency_s_;
     const double drained = std::max({kDrainedBdp * rate_ * base_s_, kMinDrained, allowance});
