@@ -13,12 +13,17 @@ A test that uses one of them gets the marker `cassandra` by itself.
 
 import atexit
 import os
+import signal
 import uuid
 from collections.abc import Iterator
 
 # Before anything imports TensorFlow: no notes on instruction sets, no search for graphics cards.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+
+# A shell starts what runs in the background with Ctrl-C ignored, and children inherit that: tests press it.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import pytest
 
