@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tfcass import _ops
+from tfcass import _ops, _scan_library
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -26,7 +26,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__", "*.so"))
     built = copy / "bazel-bin" / "ops"
     built.mkdir(parents=True)
-    for name in (_ops.LIBRARY, _ops.IMAGE_LIBRARY, _ops.BUILD_INFO):
+    for name in (_ops.LIBRARY, _ops.IMAGE_LIBRARY, _scan_library.LIBRARY, _ops.BUILD_INFO):
         shutil.copy(ROOT / "bazel-bin" / "ops" / name, built)
     command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", copy / "dist"]
     # In Bazel's place a program that does nothing: the library is built already.
