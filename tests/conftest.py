@@ -6,6 +6,8 @@ secure_cassandra    a node with password and TLS, one per test run
 three_nodes         three nodes with a password, started once per test run; each test finds them up and may stop and
                     kill them; TFCASS_TEST_THREE_NODES=folder takes a running development cluster of that kind instead
 cassandra_session   an open session on `cassandra`
+proxy               a proxy before `cassandra` that knows CQL's frames
+through             begins an epoch over the test's own `patches` through it
 keyspace            the name of a fresh keyspace on `cassandra`, dropped afterwards
 
 A test that uses one of them gets the marker `cassandra` by itself.
@@ -15,7 +17,8 @@ import atexit
 import os
 import signal
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
 
 # Before anything imports TensorFlow: no notes on instruction sets, no search for graphics cards.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -29,8 +32,13 @@ import pytest
 
 import tfcass
 from tests.support import servers
+from tests.support.cql_proxy import CqlProxy, cql_proxy_of
 from tests.support.servers import SecureCassandra, ThreeNodes
 from tfcass.devcluster import DevCluster, Settings, ports
+
+if TYPE_CHECKING:
+    from tests.support.epochs import Epoch
+    from tests.support.fetch_rows import Patches
 
 _SERVER_FIXTURES = {"cassandra", "dev_cluster", "secure_cassandra", "three_nodes"}
 _HEAP = "512m"
@@ -83,6 +91,25 @@ def three_nodes(three_nodes_running: ThreeNodes) -> Iterator[ThreeNodes]:
 def cassandra_session(cassandra: tfcass.Cluster):
     with cassandra.session() as session:
         yield session
+
+
+@pytest.fixture
+def proxy(cassandra: tfcass.Cluster) -> Iterator[CqlProxy]:
+    with cql_proxy_of((cassandra.contact_points[0], cassandra.port)) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def through(patches: "Patches", proxy: CqlProxy) -> Callable[..., "Epoch"]:
+    """An epoch over all rows through the proxy, with a small window."""
+    from tests.support.epochs import WINDOW, Epoch  # Imports TensorFlow, which not every run of tests needs.
+
+    def begin(**settings: Any) -> "Epoch":
+        cluster = tfcass.Cluster(["127.0.0.1"], port=proxy.port)
+        settings = {"max_in_flight": WINDOW, "timeout_s": 30.0, "max_retries": 50, **settings}
+        return Epoch(patches.through(cluster, **settings))
+
+    return begin
 
 
 @pytest.fixture

@@ -11,7 +11,6 @@ import pytest
 
 import tfcass
 from tests.support import fetch_rows
-from tests.support.cql_proxy import cql_proxy_of
 from tests.support.epochs import Epoch, truth, wait_until
 
 IN_FLIGHT = 1000
@@ -25,12 +24,6 @@ pytestmark = pytest.mark.timeout(120)
 def patches(cassandra, cassandra_session):
     with fetch_rows.patches(cassandra, cassandra_session, ROWS) as table:
         yield table
-
-
-@pytest.fixture
-def proxy(cassandra):
-    with cql_proxy_of((cassandra.contact_points[0], cassandra.port)) as proxy:
-        yield proxy
 
 
 def at(proxy):

@@ -8,12 +8,9 @@ import tensorflow as tf
 
 import tfcass
 from tests.support import cql_proxy, fetch_rows
-from tests.support.cql_proxy import cql_proxy_of
-from tests.support.epochs import Epoch, counted, truth, uuid_of
+from tests.support.epochs import WINDOW, Epoch, counted, truth, uuid_of
 
 ROWS = 120
-WINDOW = 16
-OPTIONS = {"max_in_flight": WINDOW, "timeout_s": 30.0, "max_retries": 50}
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -29,21 +26,6 @@ def own_patches(cassandra, cassandra_session):
     """A table that a test may spoil."""
     with fetch_rows.patches(cassandra, cassandra_session, ROWS) as table:
         yield table
-
-
-@pytest.fixture
-def proxy(cassandra):
-    with cql_proxy_of((cassandra.contact_points[0], cassandra.port)) as proxy:
-        yield proxy
-
-
-@pytest.fixture
-def through(patches, proxy):
-    def begin(**settings):
-        cluster = tfcass.Cluster(["127.0.0.1"], port=proxy.port)
-        return Epoch(patches.through(cluster, **{**OPTIONS, **settings}))
-
-    return begin
 
 
 def without(patches, session, row):

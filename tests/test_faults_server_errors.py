@@ -3,13 +3,10 @@
 import pytest
 import tensorflow as tf
 
-import tfcass
 from tests.support import cql_proxy, fetch_rows
-from tests.support.cql_proxy import cql_proxy_of
-from tests.support.epochs import Epoch, counted, truth, uuid_of
+from tests.support.epochs import counted, truth, uuid_of
 
 ROWS = 120
-WINDOW = 16
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -18,22 +15,6 @@ pytestmark = pytest.mark.timeout(60)
 def patches(cassandra, cassandra_session):
     with fetch_rows.patches(cassandra, cassandra_session, ROWS) as table:
         yield table
-
-
-@pytest.fixture
-def proxy(cassandra):
-    with cql_proxy_of((cassandra.contact_points[0], cassandra.port)) as proxy:
-        yield proxy
-
-
-@pytest.fixture
-def through(patches, proxy):
-    def begin(**settings):
-        cluster = tfcass.Cluster(["127.0.0.1"], port=proxy.port)
-        settings = {"max_in_flight": WINDOW, "timeout_s": 30.0, "max_retries": 50, **settings}
-        return Epoch(patches.through(cluster, **settings))
-
-    return begin
 
 
 PASSING = {

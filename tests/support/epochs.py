@@ -18,6 +18,8 @@ from tests.support.fetch_rows import Patches
 
 Row = tuple[bytes, int, bytes]  # Key, label, data.
 
+WINDOW = 16  # Rows that an epoch through a proxy has under way, unless a test wants otherwise.
+
 
 class Epoch:
     """One iterator over a dataset of the columns label and data.
