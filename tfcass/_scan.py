@@ -10,10 +10,10 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-import numpy as np
 import pyarrow as pa
 
 from tfcass import _scan_library
+from tfcass._arguments import check_batch_size, check_cluster, check_found, check_options
 from tfcass._describe import Column, TableSchema, describe_table
 from tfcass._where import Condition, conditions_of
 from tfcass.cluster import Cluster
@@ -22,8 +22,6 @@ from tfcass.options import CONSISTENCIES, FetchOptions
 
 if TYPE_CHECKING:
     import tensorflow as tf
-
-FOUND = "found"  # The column that missing="empty" adds.
 
 # What TensorFlow reads them as, where `Column.dtype` has nothing.
 _DTYPES = {"date": "int32", "inet": "string", "timestamp": "int64"}
@@ -74,23 +72,16 @@ def scan(
     """
     from tfcass._scan_dataset import ScanDataset  # Imports TensorFlow.
 
-    if not isinstance(cluster, Cluster):
-        raise OptionError(f"cluster={cluster!r} must be a tfcass.Cluster, as in tfcass.Cluster(['127.0.0.1'])")
+    check_cluster(cluster)
     if options is None:
         options = FetchOptions(deterministic=False)
-    elif not isinstance(options, FetchOptions):
-        raise OptionError(f"options={options!r} must be a tfcass.FetchOptions, as in FetchOptions(missing='skip')")
-    if batch_size is not None and (
-        isinstance(batch_size, bool) or not isinstance(batch_size, int | np.integer) or batch_size < 1
-    ):
-        raise OptionError(f"batch_size={batch_size!r} must be an integer of at least 1, or None")
+    check_options(options)
+    if batch_size is not None:
+        check_batch_size(batch_size)
     schema = describe_table(cluster, table)
     wanted = schema.select(list(schema.columns) if columns is None else columns)
     dtypes = {column.name: _dtype(column, schema) for column in wanted}
-    if options.missing == "empty" and FOUND in dtypes:
-        raise SchemaError(
-            f"missing='empty' adds a column {FOUND!r}, and {schema.name} has one; leave it out of columns"
-        )
+    check_found(options, dtypes, schema)
     spec = _spec(schema, wanted, conditions_of(where, schema, cluster))
     return ScanDataset(cluster, spec, options, batch_size, {column: dtypes[column.name] for column in wanted})
 

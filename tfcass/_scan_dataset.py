@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import tensorflow as tf
 
 from tfcass import _ops
+from tfcass._arguments import FOUND
 from tfcass._describe import Column
 from tfcass.cluster import Cluster
 from tfcass.options import FetchOptions
@@ -27,7 +28,7 @@ class ScanDataset(tf.data.Dataset):
             for column, dtype in dtypes.items()
         }
         if options.missing == "empty":
-            self._spec["found"] = tf.TensorSpec(rows, tf.bool)
+            self._spec[FOUND] = tf.TensorSpec(rows, tf.bool)
         # A dict is flattened sorted by name, and so does the op sort its components.
         flat_spec = tf.nest.flatten(self._spec)
         variant = _ops.library().tfcass_scan_dataset(

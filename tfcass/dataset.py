@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfcass import _ops
+from tfcass._arguments import FOUND, check_batch_size, check_cluster, check_found, check_options
 from tfcass.cluster import Cluster
 from tfcass.errors import KeyFormatError, OptionError, SchemaError
 from tfcass.keys import KEY_BYTES
@@ -20,7 +21,6 @@ from tfcass.metrics import Summary, dataset_counters, summarize
 from tfcass.options import FetchOptions
 from tfcass.schema import Column, TableSchema, describe_table
 
-FOUND = "found"  # The column that missing="empty" adds.
 _READABLE = "blob, text, varchar, ascii, tinyint, smallint, int, bigint, float, double, boolean, uuid, timeuuid"
 
 
@@ -164,12 +164,10 @@ class _Plan:
 
 
 def _plan(table: str, cluster: Cluster, columns: Sequence[str], options: FetchOptions | None) -> _Plan:
-    if not isinstance(cluster, Cluster):
-        raise OptionError(f"cluster={cluster!r} must be a tfcass.Cluster, as in tfcass.Cluster(['127.0.0.1'])")
+    check_cluster(cluster)
     if options is None:
         options = FetchOptions()
-    elif not isinstance(options, FetchOptions):
-        raise OptionError(f"options={options!r} must be a tfcass.FetchOptions, as in FetchOptions(missing='skip')")
+    check_options(options)
     described = describe_table(cluster, table)
     key = described.uuid_key()
     asked = [column for column in described.select(columns) if column != key]
@@ -179,10 +177,7 @@ def _plan(table: str, cluster: Cluster, columns: Sequence[str], options: FetchOp
                 f"column {column.name} of {described.name} is {column.cql_type}, which has no TensorFlow dtype; "
                 f"columns can be {_READABLE}"
             )
-    if options.missing == "empty" and FOUND in (column.name for column in (key, *asked)):
-        raise SchemaError(
-            f"missing='empty' adds a column {FOUND!r}, and {described.name} has one; leave it out of columns"
-        )
+    check_found(options, [column.name for column in (key, *asked)], described)
     return _Plan(cluster, described, (key, *asked), options)
 
 
@@ -223,8 +218,7 @@ def _key_elements(keys: np.ndarray, batch_size: int | None) -> tf.data.Dataset:
     """The dataset of key elements: slices of one tensor, however large it is."""
     if batch_size is None:
         return tf.data.Dataset.from_tensor_slices(keys)
-    if isinstance(batch_size, bool) or not isinstance(batch_size, int | np.integer) or batch_size < 1:
-        raise OptionError(f"batch_size={batch_size!r} must be an integer of at least 1, or None")
+    check_batch_size(batch_size)
     if keys.ndim != 2:
         raise OptionError(f"batch_size={batch_size} with keys of shape {list(keys.shape)}: these are batches already")
     whole = len(keys) // batch_size

@@ -2,6 +2,7 @@
 #include <utility>
 
 #include "ops/kernels/fetch_dataset.h"
+#include "ops/kernels/op_inputs.h"
 #include "tensorflow/core/framework/common_shape_fns.h"
 #include "tensorflow/core/framework/dataset.h"
 #include "tensorflow/core/framework/op.h"
@@ -14,7 +15,6 @@ namespace {
 using tensorflow::OpKernelConstruction;
 using tensorflow::OpKernelContext;
 using tensorflow::data::DatasetBase;
-using tensorflow::data::ParseScalarArgument;
 using tensorflow::data::ParseVectorArgument;
 using tensorflow::data::UnaryDatasetOpKernel;
 
@@ -46,13 +46,6 @@ class FetchDatasetOp : public UnaryDatasetOpKernel {
   }
 
  private:
-  static absl::Status ParseText(OpKernelContext* ctx, const char* name, std::string* text) {
-    tensorflow::tstring value;
-    TF_RETURN_IF_ERROR(ParseScalarArgument(ctx, name, &value));
-    text->assign(value.data(), value.size());
-    return absl::OkStatus();
-  }
-
   tensorflow::DataTypeVector output_types_;
   std::vector<tensorflow::PartialTensorShape> output_shapes_;
 };

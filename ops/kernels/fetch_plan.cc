@@ -1,6 +1,7 @@
 #include "ops/kernels/fetch_plan.h"
 
 #include "absl/strings/str_cat.h"
+#include "ops/kernels/op_inputs.h"
 #include "ops/kernels/tf_status.h"
 #include "tensorflow/core/platform/errors.h"
 
@@ -14,11 +15,7 @@ absl::Status FetchPlan::Resolve() {
   query.key_column = columns[0];
   for (size_t i = 1; i < columns.size(); ++i) query.columns.push_back({columns[i], CellType::kBytes});
   components = ComponentsOf(query, options.missing);
-  if (components.size() != output_types.size() || components.size() != output_shapes.size()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("the columns make ", components.size(), " components, but output_types has ", output_types.size(),
-                     " and output_shapes ", output_shapes.size()));
-  }
+  TF_RETURN_IF_ERROR(CheckOutputs(components, output_types, output_shapes));
   for (size_t i = 0; i < components.size(); ++i) {
     CellType type;
     TF_RETURN_IF_ERROR(CellTypeOf(output_types[i], &type));

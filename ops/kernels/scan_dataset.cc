@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "ops/fetch/scan/scanner.h"
 #include "ops/fetch/session_pool.h"
+#include "ops/kernels/op_inputs.h"
 #include "ops/kernels/scan_columns.h"
 #include "ops/kernels/tf_status.h"
 #include "tensorflow/core/framework/cancellation.h"
@@ -37,11 +38,7 @@ absl::Status ScanPlan::Resolve() {
   TF_RETURN_IF_ERROR(ToTfStatus(ScanSpec::Parse(spec_text, &spec)));
   if (batch_size < 0) return absl::InvalidArgumentError(absl::StrCat("batch_size=", batch_size, " is negative"));
   components = ComponentsOf(spec, options.missing);
-  if (components.size() != output_types.size() || components.size() != output_shapes.size()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("the columns make ", components.size(), " components, but output_types has ", output_types.size(),
-                     " and output_shapes ", output_shapes.size()));
-  }
+  TF_RETURN_IF_ERROR(CheckOutputs(components, output_types, output_shapes));
   for (size_t i = 0; i < components.size(); ++i) {
     const bool is_cell = components[i].source == Component::Source::kCell;
     const auto expected = is_cell ? DtypeOf(spec.columns[components[i].cell].layout) : tensorflow::DT_BOOL;

@@ -1,6 +1,7 @@
 // TfcassScanDataset: the op that tfcass.scan() is made of.
 #include <utility>
 
+#include "ops/kernels/op_inputs.h"
 #include "ops/kernels/scan_dataset.h"
 #include "tensorflow/core/framework/common_shape_fns.h"
 #include "tensorflow/core/framework/dataset.h"
@@ -45,13 +46,6 @@ class ScanDatasetOp : public DatasetOpKernel {
   }
 
  private:
-  static absl::Status ParseText(OpKernelContext* ctx, const char* name, std::string* text) {
-    tensorflow::tstring value;
-    TF_RETURN_IF_ERROR(ParseScalarArgument(ctx, name, &value));
-    text->assign(value.data(), value.size());
-    return absl::OkStatus();
-  }
-
   tensorflow::DataTypeVector output_types_;
   std::vector<tensorflow::PartialTensorShape> output_shapes_;
 };
