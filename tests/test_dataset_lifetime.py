@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import textwrap
@@ -15,6 +14,7 @@ import tensorflow as tf
 import tfcass
 from tests.support import fetch_rows
 from tests.support.proxy import proxy_of
+from tests.support.silent_server import asked, silent_server
 
 ROWS = 600
 AT_ONCE_S = 3.0  # Enough for a busy machine.
@@ -60,18 +60,8 @@ def _label(row):
 
 @pytest.fixture
 def silent_port():
-    """A port that takes connections and says nothing. `_asked` tells when somebody has come."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
+    with silent_server() as listener:
         yield listener
-
-
-def _asked(listener):
-    """Waits for a connection, and for the first bytes on it."""
-    listener.settimeout(60)
-    near, _ = listener.accept()
-    near.settimeout(60)
-    assert near.recv(1, socket.MSG_PEEK)
-    return near
 
 
 def test_an_iterator_dies_at_once_with_requests_in_flight(patches, proxy):
@@ -110,7 +100,7 @@ def test_a_waiting_consumer_is_released_when_its_pipeline_dies(patches, proxy):
 def test_a_consumer_that_connects_is_released_when_its_pipeline_dies(patches, silent_port):
     cluster = _cluster_at(silent_port.getsockname()[1], connect_timeout_s=60)
     iterator = _begun(patches.through(cluster, columns=["label"]))
-    with _asked(silent_port):
+    with asked(silent_port):
         started = time.monotonic()
         del iterator
 
@@ -240,7 +230,7 @@ def test_a_process_ends_while_an_iterator_connects(patches, silent_port):
         sys.stdin.read()
         """,
     ) as running:
-        with _asked(silent_port):
+        with asked(silent_port):
             _, error = running.communicate(timeout=60)
 
     assert running.returncode == 0, error

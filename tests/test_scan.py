@@ -19,6 +19,7 @@ from tensorflow.python.eager import context
 import tfcass
 from tests.support import fetch_rows
 from tests.support.proxy import proxy_of
+from tests.support.silent_server import asked, silent_server
 from tfcass import _scan
 from tfcass.schema import describe_table
 
@@ -494,6 +495,24 @@ def test_an_iterator_dies_at_once_with_pages_on_the_way(through, proxy):
     assert time.monotonic() - started < AT_ONCE_S
     proxy.flow()  # The late replies find nobody.
     assert sorted(_xs(through())) == list(range(ROWS))
+
+
+def test_an_iterator_that_connects_dies_at_once(cassandra, table, monkeypatch):
+    monkeypatch.setattr(_scan, "describe_table", lambda *_, **__: describe_table(cassandra, table))
+    with silent_server() as listener:
+        silent = tfcass.Cluster(["127.0.0.1"], port=listener.getsockname()[1], connect_timeout_s=60)
+        scan = tfcass.scan(table, cluster=silent, columns=["x"])
+        iterator = iter(tf.data.Dataset.from_tensors({"x": -1}).concatenate(scan.map(_x)).prefetch(100))
+        assert next(iterator)["x"] == -1
+        with asked(listener):
+            started = time.monotonic()
+            del iterator
+
+            assert time.monotonic() - started < AT_ONCE_S
+
+
+def _x(row):
+    return {"x": row["x"]}
 
 
 def test_an_error_leaves_its_page_to_the_next_call(through, proxy):

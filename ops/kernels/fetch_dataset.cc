@@ -26,11 +26,6 @@ FetchDataset::FetchDataset(tensorflow::OpKernelContext* ctx, const DatasetBase* 
 
 FetchDataset::~FetchDataset() { input_->Unref(); }
 
-void FetchDataset::KeepOpen(std::shared_ptr<Session> session) const {
-  MutexLock lock(&mu_);
-  session_.swap(session);  // The one before is let go after the lock.
-}
-
 std::string FetchDataset::DebugString() const {
   return absl::StrCat("TfcassFetchDatasetOp(", plan_.table, ")::Dataset");
 }

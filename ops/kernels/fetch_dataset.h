@@ -4,10 +4,11 @@
 
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
-#include "ops/fetch/mutex.h"
 #include "ops/fetch/session.h"
+#include "ops/kernels/background_reader.h"
 #include "ops/kernels/fetch_plan.h"
 #include "tensorflow/core/framework/dataset.h"
 #include "tensorflow/core/framework/partial_tensor_shape.h"
@@ -23,8 +24,8 @@ class FetchDataset : public tensorflow::data::DatasetBase {
   const FetchPlan& plan() const { return plan_; }
   const tensorflow::data::DatasetBase* input() const { return input_; }
 
-  // Holds the session that an iterator got, so that the next epoch finds it open.
-  void KeepOpen(std::shared_ptr<Session> session) const;
+  // Holds the session that an iterator got.
+  void KeepOpen(std::shared_ptr<Session> session) const { session_.Keep(std::move(session)); }
 
   const tensorflow::DataTypeVector& output_dtypes() const override { return plan_.output_types; }
   const std::vector<tensorflow::PartialTensorShape>& output_shapes() const override { return plan_.output_shapes; }
@@ -41,8 +42,7 @@ class FetchDataset : public tensorflow::data::DatasetBase {
  private:
   const tensorflow::data::DatasetBase* const input_;
   const FetchPlan plan_;
-  mutable Mutex mu_;
-  mutable std::shared_ptr<Session> session_ TFCASS_GUARDED_BY(mu_);
+  mutable KeptSession session_;
 };
 
 }  // namespace tfcass

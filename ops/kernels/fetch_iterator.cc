@@ -5,8 +5,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "ops/fetch/session_pool.h"
-#include "ops/fetch/strings.h"
 #include "ops/kernels/columns.h"
 #include "ops/kernels/tf_status.h"
 #include "tensorflow/core/framework/cancellation.h"
@@ -42,14 +40,14 @@ size_t BytesOf(const std::vector<Row>& rows) {
 
 }  // namespace
 
-// First nobody can call Cancel() any more; then the members go, the fetcher with its open requests among them.
+// First nobody can cancel any more; then the members go, the fetcher with its open requests among them.
 FetchIterator::~FetchIterator() {
   if (deregister_cancellation_) deregister_cancellation_();
 }
 
 absl::Status FetchIterator::Initialize(IteratorContext* ctx) {
   TF_RETURN_IF_ERROR(tensorflow::RegisterCancellationCallback(
-      ctx->cancellation_manager(), [this] { Cancel(); }, &deregister_cancellation_));
+      ctx->cancellation_manager(), [this] { reader_.Cancel(); }, &deregister_cancellation_));
   return dataset()->input()->MakeIterator(ctx, this, prefix(), &input_);
 }
 
@@ -113,19 +111,6 @@ tensorflow::data::TraceMeMetadata FetchIterator::GetTraceMeMetadata() const {
   return {{"table", dataset()->plan().table}, {"columns", absl::StrJoin(dataset()->plan().columns, ",")}};
 }
 
-void FetchIterator::Cancel() {
-  std::shared_ptr<Opening> opening;
-  std::shared_ptr<RowFetcher> fetcher;
-  {
-    MutexLock lock(&cancel_mu_);
-    cancelled_ = true;
-    opening = opening_;
-    fetcher = cancel_fetcher_;
-  }
-  if (opening != nullptr) opening->Cancel();
-  if (fetcher != nullptr) fetcher->Cancel();
-}
-
 // Takes the next element of keys into the window, and submits it if there is a fetcher. Sets the tail otherwise.
 void FetchIterator::PullElement(IteratorContext* ctx) {
   if (tail_.has_value()) return;
@@ -156,43 +141,21 @@ absl::Status FetchIterator::DeliverTail(IteratorContext* ctx, bool* end_of_seque
 
 // Connects, and asks for all that is in the window.
 absl::Status FetchIterator::OpenFetcher(IteratorContext* ctx) {
-  Opened opened;
+  const FetchPlan& plan = dataset()->plan();
+  std::shared_ptr<Session> session;
   RecordStop(ctx);
-  const Status status = AwaitOpened(&opened);
+  const Status status = reader_.Open(
+      absl::StrCat("the reading of ", plan.table), plan.cluster, plan.options,
+      [query = plan.query, options = plan.options](std::shared_ptr<Session> session,
+                                                   std::unique_ptr<RowFetcher>* fetcher) {
+        return RowFetcher::Create(std::move(session), query, options, fetcher);
+      },
+      &session, &fetcher_);
   RecordStart(ctx);
   TF_RETURN_IF_ERROR(ToTfStatus(status));
-  dataset()->KeepOpen(std::move(opened.session));
-  fetcher_ = std::move(opened.fetcher);
+  dataset()->KeepOpen(std::move(session));
   for (const KeyElement* keys : window_.Untouched()) fetcher_->Submit(keys->Keys());
-  MutexLock lock(&cancel_mu_);
-  cancel_fetcher_ = fetcher_;
-  if (cancelled_) fetcher_->Cancel();
   return absl::OkStatus();
-}
-
-// Opens in the background, as an iterator that is cancelled while it connects must not be held by that.
-Status FetchIterator::AwaitOpened(Opened* opened) {
-  const FetchPlan& plan = dataset()->plan();
-  std::shared_ptr<Opening> opening;
-  {
-    MutexLock lock(&cancel_mu_);
-    if (!cancelled_) {
-      // Copies what it needs: it may outlive the iterator and the dataset.
-      opening_ = opening = Opening::Start([cluster = plan.cluster, query = plan.query, options = plan.options](Opened* to) {
-        // Asked each time, though the pool would give the same one: a forked child must get its own.
-        TFCASS_RETURN_IF_ERROR(SessionPool::Global().Get(cluster, options.IoThreads(), &to->session));
-        std::unique_ptr<RowFetcher> fetcher;
-        TFCASS_RETURN_IF_ERROR(RowFetcher::Create(to->session, query, options, &fetcher));
-        to->fetcher = std::move(fetcher);
-        return OkStatus();
-      });
-    }
-  }
-  Status status = opening == nullptr ? Cancelled("") : opening->Wait(opened);
-  MutexLock lock(&cancel_mu_);
-  opening_.reset();
-  if (status.code() != StatusCode::kCancelled) return status;
-  return Cancelled(StrCat("the reading of ", plan.table, " was cancelled"));
 }
 
 // Waits for an element and turns it into tensors. Not `delivered` when nothing of it is left.

@@ -12,9 +12,9 @@
 #include <optional>
 #include <vector>
 
-#include "ops/fetch/background_call.h"
 #include "ops/fetch/mutex.h"
 #include "ops/fetch/row_fetcher.h"
+#include "ops/kernels/background_reader.h"
 #include "ops/kernels/fetch_dataset.h"
 #include "ops/kernels/key_window.h"
 #include "tensorflow/core/framework/dataset.h"
@@ -50,18 +50,9 @@ class FetchIterator : public tensorflow::data::DatasetIterator<FetchDataset> {
     std::optional<tensorflow::data::MemoryCheckpoint> checkpoint;
   };
 
-  struct Opened {
-    std::shared_ptr<Session> session;
-    std::shared_ptr<RowFetcher> fetcher;
-  };
-  using Opening = BackgroundCall<Opened>;
-
-  void Cancel();
-
   void PullElement(tensorflow::data::IteratorContext* ctx) TFCASS_REQUIRES(mu_);
   absl::Status DeliverTail(tensorflow::data::IteratorContext* ctx, bool* end_of_sequence) TFCASS_REQUIRES(mu_);
   absl::Status OpenFetcher(tensorflow::data::IteratorContext* ctx) TFCASS_REQUIRES(mu_);
-  Status AwaitOpened(Opened* opened);
   absl::Status DeliverElement(tensorflow::data::IteratorContext* ctx, std::vector<tensorflow::Tensor>* out,
                               bool* delivered) TFCASS_REQUIRES(mu_);
   Status NextElement(tensorflow::data::IteratorContext* ctx, Element* element) TFCASS_REQUIRES(mu_);
@@ -71,7 +62,9 @@ class FetchIterator : public tensorflow::data::DatasetIterator<FetchDataset> {
 
   std::function<void()> deregister_cancellation_;
 
-  mutable Mutex mu_;  // Held by the one consumer at a time, while it waits too. Cancel() does without.
+  BackgroundReader<RowFetcher> reader_;  // What cancellation ends; needs no lock of ours.
+
+  mutable Mutex mu_;  // Held by the one consumer at a time, while it waits too.
   std::unique_ptr<tensorflow::data::IteratorBase> input_ TFCASS_GUARDED_BY(mu_);
   KeyWindow window_ TFCASS_GUARDED_BY(mu_);
   std::optional<Tail> tail_ TFCASS_GUARDED_BY(mu_);
@@ -81,11 +74,6 @@ class FetchIterator : public tensorflow::data::DatasetIterator<FetchDataset> {
 
   int64_t reported_bytes_ TFCASS_GUARDED_BY(mu_) = 0;  // To the model, as held.
   bool reported_ TFCASS_GUARDED_BY(mu_) = false;
-
-  Mutex cancel_mu_;  // Taken after mu_, or alone.
-  std::shared_ptr<Opening> opening_ TFCASS_GUARDED_BY(cancel_mu_);            // Set while it is waited for.
-  std::shared_ptr<RowFetcher> cancel_fetcher_ TFCASS_GUARDED_BY(cancel_mu_);  // The same one as fetcher_.
-  bool cancelled_ TFCASS_GUARDED_BY(cancel_mu_) = false;                      // Never goes back to false.
 };
 
 }  // namespace tfcass

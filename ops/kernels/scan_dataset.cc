@@ -5,7 +5,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "ops/fetch/scan/scanner.h"
-#include "ops/fetch/session_pool.h"
 #include "ops/kernels/op_inputs.h"
 #include "ops/kernels/scan_columns.h"
 #include "ops/kernels/tf_status.h"
@@ -53,15 +52,6 @@ absl::Status ScanPlan::Resolve() {
 ScanDataset::ScanDataset(tensorflow::OpKernelContext* ctx, ScanPlan plan)
     : DatasetBase(tensorflow::data::DatasetContext(ctx)), plan_(std::move(plan)) {}
 
-Status ScanDataset::OpenSession(std::shared_ptr<Session>* session) const {
-  // Asked each time, though the pool would give the same one: a forked child must get its own.
-  TFCASS_RETURN_IF_ERROR(SessionPool::Global().Get(plan_.cluster, plan_.options.IoThreads(), session));
-  std::shared_ptr<Session> previous = *session;  // Released after the lock.
-  MutexLock lock(&mu_);
-  session_.swap(previous);
-  return OkStatus();
-}
-
 std::string ScanDataset::DebugString() const {
   return absl::StrCat("TfcassScanDatasetOp(", plan_.spec.table, ")::Dataset");
 }
@@ -88,7 +78,7 @@ class ScanDataset::Iterator : public DatasetIterator<ScanDataset> {
  public:
   explicit Iterator(const Params& params) : DatasetIterator<ScanDataset>(params) {}
 
-  // First nobody can call Cancel() any more; then the members go, the scanner with its open requests among them.
+  // First nobody can cancel any more; then the members go, the scanner with its open requests among them.
   ~Iterator() override {
     if (deregister_cancellation_) deregister_cancellation_();
   }
@@ -97,7 +87,7 @@ class ScanDataset::Iterator : public DatasetIterator<ScanDataset> {
 
   absl::Status Initialize(IteratorContext* ctx) override {
     return tensorflow::RegisterCancellationCallback(
-        ctx->cancellation_manager(), [this] { Cancel(); }, &deregister_cancellation_);
+        ctx->cancellation_manager(), [this] { reader_.Cancel(); }, &deregister_cancellation_);
   }
 
   absl::Status GetNextInternal(IteratorContext* ctx, std::vector<Tensor>* out, bool* end_of_sequence) override {
@@ -144,29 +134,20 @@ class ScanDataset::Iterator : public DatasetIterator<ScanDataset> {
   }
 
  private:
-  void Cancel() {
-    std::shared_ptr<Scanner> scanner;
-    {
-      MutexLock lock(&cancel_mu_);
-      cancelled_ = true;
-      scanner = cancel_scanner_;
-    }
-    if (scanner != nullptr) scanner->Cancel();
-  }
-
   absl::Status OpenScanner(IteratorContext* ctx) TFCASS_REQUIRES(mu_) {
     const ScanPlan& plan = dataset()->plan();
     std::shared_ptr<Session> session;
-    std::unique_ptr<Scanner> scanner;
     RecordStop(ctx);
-    Status status = dataset()->OpenSession(&session);
-    if (status.ok()) status = Scanner::Create(std::move(session), plan.spec, plan.options, restored_, &scanner);
+    const Status status = reader_.Open(
+        absl::StrCat("the scan of ", plan.spec.table), plan.cluster, plan.options,
+        [spec = plan.spec, options = plan.options, state = restored_](std::shared_ptr<Session> session,
+                                                                      std::unique_ptr<Scanner>* scanner) {
+          return Scanner::Create(std::move(session), spec, options, state, scanner);
+        },
+        &session, &scanner_);
     RecordStart(ctx);
     TF_RETURN_IF_ERROR(ToTfStatus(status));
-    scanner_ = std::move(scanner);
-    MutexLock lock(&cancel_mu_);
-    cancel_scanner_ = scanner_;
-    if (cancelled_) scanner_->Cancel();
+    dataset()->KeepOpen(std::move(session));
     return absl::OkStatus();
   }
 
@@ -193,14 +174,12 @@ class ScanDataset::Iterator : public DatasetIterator<ScanDataset> {
 
   std::function<void()> deregister_cancellation_;
 
-  Mutex mu_;  // Held by the one consumer at a time, while it waits too. Cancel() does without.
+  BackgroundReader<Scanner> reader_;  // What cancellation ends; needs no lock of ours.
+
+  Mutex mu_;  // Held by the one consumer at a time, while it waits too.
   std::string restored_ TFCASS_GUARDED_BY(mu_);
   Status late_error_ TFCASS_GUARDED_BY(mu_);                    // Not saved: the page is asked for again anyway.
   std::shared_ptr<Scanner> scanner_ TFCASS_GUARDED_BY(mu_);  // Null until the first element is wanted.
-
-  Mutex cancel_mu_;  // Taken after mu_, or alone.
-  std::shared_ptr<Scanner> cancel_scanner_ TFCASS_GUARDED_BY(cancel_mu_);  // The same one as scanner_.
-  bool cancelled_ TFCASS_GUARDED_BY(cancel_mu_) = false;                   // Never goes back to false.
 };
 
 std::unique_ptr<IteratorBase> ScanDataset::MakeIteratorInternal(const std::string& prefix) const {

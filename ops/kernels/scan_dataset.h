@@ -5,14 +5,15 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "ops/fetch/cluster_config.h"
-#include "ops/fetch/mutex.h"
 #include "ops/fetch/options.h"
 #include "ops/fetch/scan/scan_spec.h"
 #include "ops/fetch/session.h"
+#include "ops/kernels/background_reader.h"
 #include "ops/kernels/columns.h"
 #include "tensorflow/core/framework/dataset.h"
 #include "tensorflow/core/framework/partial_tensor_shape.h"
@@ -46,9 +47,8 @@ class ScanDataset : public tensorflow::data::DatasetBase {
 
   const ScanPlan& plan() const { return plan_; }
 
-  // The session of this process, opened at the first call; blocks while it connects. Held here too, so that the next
-  // epoch finds it open.
-  Status OpenSession(std::shared_ptr<Session>* session) const;
+  // Holds the session that an iterator got.
+  void KeepOpen(std::shared_ptr<Session> session) const { session_.Keep(std::move(session)); }
 
   const tensorflow::DataTypeVector& output_dtypes() const override { return plan_.output_types; }
   const std::vector<tensorflow::PartialTensorShape>& output_shapes() const override { return plan_.output_shapes; }
@@ -66,8 +66,7 @@ class ScanDataset : public tensorflow::data::DatasetBase {
   class Iterator;
 
   const ScanPlan plan_;
-  mutable Mutex mu_;  // Not held while connecting.
-  mutable std::shared_ptr<Session> session_ TFCASS_GUARDED_BY(mu_);
+  mutable KeptSession session_;
 };
 
 }  // namespace tfcass
