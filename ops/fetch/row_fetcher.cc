@@ -166,7 +166,9 @@ void RowFetcher::SendWaiting(bool consumer_waits) {
   }
   PlannedRequest request;
   while (planner_.TakeReady(now, &request)) Send(std::move(request), Attempt::kPlanned);
-  if (!consumer_waits) return;
+  // What waits must not be sent before a reply has come, and there is none to come: nothing will join the groups.
+  const bool stuck = planner_.waiting() > 0 && in_flight_.requests().empty();
+  if (!consumer_waits && !stuck) return;
   while (planner_.TakeDue(now, window_.awaited(), &request)) Send(std::move(request), Attempt::kPlanned);
 }
 

@@ -13,24 +13,10 @@ namespace {
 
 using std::chrono::milliseconds;
 using std::chrono::seconds;
-using Ids = std::vector<uint32_t>;
-using Labels = std::vector<int>;
-using Reads = std::vector<std::string>;
 
-constexpr char kFirst[] = "10.0.0.1";
-constexpr char kSecond[] = "10.0.0.2";
 constexpr char kGuardrail[] =
     "Guardrail partition_keys_in_select violated: Aborting query with partition keys in IN clause on table data_64, "
     "number of partition keys 4 exceeds fail threshold of 2.";
-
-FetchOptions GroupsOf(int64_t rows) {
-  FetchOptions options;
-  options.rows_per_request = rows;
-  options.max_in_flight = 1000;
-  return options;
-}
-
-Labels LabelsOf(const Ids& ids) { return Labels(ids.begin(), ids.end()); }
 
 FakeAnswer NoHosts() { return FakeAnswer::Error(CASS_ERROR_LIB_NO_HOSTS_AVAILABLE, "All connections are busy"); }
 FakeAnswer Overloaded() { return FakeAnswer::Error(CASS_ERROR_SERVER_OVERLOADED, "busy"); }

@@ -12,21 +12,6 @@ namespace {
 
 using std::chrono::milliseconds;
 using std::chrono::seconds;
-using Ids = std::vector<uint32_t>;
-using Labels = std::vector<int>;
-using Reads = std::vector<std::string>;
-
-constexpr char kFirst[] = "10.0.0.1";
-constexpr char kSecond[] = "10.0.0.2";
-
-FetchOptions GroupsOf(int64_t rows, int64_t window = 1000) {
-  FetchOptions options;
-  options.rows_per_request = rows;
-  options.max_in_flight = window;
-  return options;
-}
-
-Labels LabelsOf(const Ids& ids) { return Labels(ids.begin(), ids.end()); }
 
 class GroupedTest : public GroupedFixture {
  protected:
@@ -179,6 +164,34 @@ TEST_F(GroupedTest, FirstGroupsAreSmallAndThenFollowTheSizeOfRows) {
   Element element;
   ASSERT_TRUE(fetcher_->Next(&element).ok());
   EXPECT_EQ(*std::max_element(sizes.begin(), sizes.end()), 10u);  // and 10 of these make 512 kB.
+}
+
+TEST_F(GroupedTest, AGroupThatNothingMayJoinLeavesWhenNothingIsOnTheWay) {
+  const auto kilobytes = [](const FakeRead& read) {
+    std::vector<FakeAnswer> rows;
+    for (const Key& key : read.keys) rows.push_back(FakeAnswer::Row(key, 0, std::string(1'000, 'x')));
+    return FakeAnswer::Rows(rows);
+  };
+  FetchOptions options = GroupsOf(2);
+  options.max_buffered_bytes = 17 * 1'004;  // Of 17 rows, their labels included.
+  StartCluster(1, 1, options);
+  Element element;
+  fetcher_->Submit(KeysOf({100}));
+  clock_.OnWait([&] { return driver_.AnswerOldest(kilobytes); });
+  ASSERT_TRUE(fetcher_->Next(&element).ok());
+  element = {};
+  clock_.OnWait(nullptr);
+
+  Ids ids(16);
+  std::iota(ids.begin(), ids.end(), 1);
+  fetcher_->Submit(KeysOf(ids));
+  fetcher_->Submit(KeysOf({17}));
+  fetcher_->Submit(KeysOf({18}));
+  EXPECT_EQ(Open().size(), 8u);
+  while (driver_.AnswerOldest(kilobytes)) {
+  }
+  ASSERT_TRUE(fetcher_->Next(&element).ok());  // Has its rows: does not wait.
+  EXPECT_EQ(Open(), (Reads{"10.0.0.1: 17"}));
 }
 
 TEST_F(GroupedTest, LargeRowsAreAskedForOneByOne) {

@@ -12,7 +12,6 @@ namespace {
 
 using std::chrono::milliseconds;
 using std::chrono::seconds;
-using Labels = std::vector<int>;
 
 class RowFetcherTest : public FetcherFixture {};
 

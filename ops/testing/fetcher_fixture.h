@@ -18,6 +18,10 @@
 
 namespace tfcass {
 
+using Ids = std::vector<uint32_t>;
+using Labels = std::vector<int>;
+using Reads = std::vector<std::string>;  // As GroupedFixture::Open() has them.
+
 // A key whose text ends in `id`.
 inline Key KeyOf(uint32_t id) {
   Key key{};
@@ -30,11 +34,13 @@ inline uint32_t IdOf(const Key& key) {
          static_cast<uint32_t>(key[14]) << 8 | key[15];
 }
 
-inline std::vector<Key> KeysOf(const std::vector<uint32_t>& ids) {
+inline std::vector<Key> KeysOf(const Ids& ids) {
   std::vector<Key> keys;
   for (const uint32_t id : ids) keys.push_back(KeyOf(id));
   return keys;
 }
+
+inline Labels LabelsOf(const Ids& ids) { return Labels(ids.begin(), ids.end()); }
 
 // The row that the fake table holds for a key: its id as label, "data <id>" as data.
 inline FakeAnswer RowOf(const Key& key) {
@@ -63,23 +69,23 @@ class FetcherFixture : public testing::Test {
     return config;
   }
 
-  void AnswerAll(const std::vector<uint32_t>& ids) {
+  void AnswerAll(const Ids& ids) {
     for (const uint32_t id : ids) EXPECT_TRUE(driver_.Answer(KeyOf(id), RowOf(KeyOf(id)))) << id;
   }
 
-  std::vector<uint32_t> OpenIds() const {
-    std::vector<uint32_t> ids;
+  Ids OpenIds() const {
+    Ids ids;
     for (const FakeRead& read : driver_.OpenReads()) ids.push_back(IdOf(read.key));
     return ids;
   }
 
   // The next element's labels, each checked against its row's key and data; -1 where a row was not found.
-  std::vector<int> NextLabels() {
+  Labels NextLabels() {
     Element element;
     const Status status = fetcher_->Next(&element);
     EXPECT_TRUE(status.ok()) << status.message();
     last_index_ = element.index;
-    std::vector<int> labels;
+    Labels labels;
     for (const Row& row : element.rows) {
       labels.push_back(row.found ? row.cells[0].As<int32_t>() : -1);
       if (!row.found) continue;
@@ -103,6 +109,17 @@ class FetcherFixture : public testing::Test {
   std::unique_ptr<RowFetcher> fetcher_;
   int64_t last_index_ = -1;
 };
+
+// The first two nodes of GroupedFixture.
+constexpr char kFirst[] = "10.0.0.1";
+constexpr char kSecond[] = "10.0.0.2";
+
+inline FetchOptions GroupsOf(int64_t rows, int64_t window = 1000) {
+  FetchOptions options;
+  options.rows_per_request = rows;
+  options.max_in_flight = window;
+  return options;
+}
 
 class GroupedFixture : public FetcherFixture {
  protected:
@@ -130,8 +147,8 @@ class GroupedFixture : public FetcherFixture {
   }
 
   // The first `count` ids from `from` on whose first owner is this node.
-  std::vector<uint32_t> IdsOf(const std::string& address, size_t count, uint32_t from = 1) {
-    std::vector<uint32_t> ids;
+  Ids IdsOf(const std::string& address, size_t count, uint32_t from = 1) {
+    Ids ids;
     for (uint32_t id = from; ids.size() < count; ++id) {
       if (OwnersOf(id)[0]->address() == address) ids.push_back(id);
     }
@@ -139,8 +156,8 @@ class GroupedFixture : public FetcherFixture {
   }
 
   // The open reads as "address: id id id", the ids in order; "any" where the driver routes.
-  std::vector<std::string> Open() const {
-    std::vector<std::string> reads;
+  Reads Open() const {
+    Reads reads;
     for (const FakeRead& read : driver_.OpenReads()) reads.push_back(Describe(read));
     return reads;
   }
@@ -149,7 +166,7 @@ class GroupedFixture : public FetcherFixture {
     for (const Key& key : read.keys) text += " " + std::to_string(IdOf(key));
     return text;
   }
-  static std::string Asks(const std::string& address, const std::vector<uint32_t>& ids) {
+  static std::string Asks(const std::string& address, const Ids& ids) {
     std::string text = address + ":";
     for (const uint32_t id : ids) text += " " + std::to_string(id);
     return text;
