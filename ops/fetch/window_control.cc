@@ -49,10 +49,9 @@ double InSeconds(Clock::Duration duration) { return std::chrono::duration<double
 
 }  // namespace
 
-WindowControl::WindowControl(const FetchOptions& options, size_t start_rows)
+WindowControl::WindowControl(const FetchOptions& options)
     : fixed_rows_(options.max_in_flight),
       max_bytes_(options.MaxBufferedBytes()),
-      start_rows_(start_rows),
       drain_period_(kFirstDrain),
       trial_period_(kTrialPeriod) {
   Update();
@@ -141,7 +140,6 @@ void WindowControl::OnRound(Clock::TimePoint now) {
     flat_rounds_ = 0;
   } else if (starting_ && ++flat_rounds_ >= kFlatRounds) {
     starting_ = false;
-    start_rows_ = 0;
     next_drain_ = now + drain_period_;
     next_trial_ = now + kFirstTrial;
   }
@@ -290,7 +288,7 @@ void WindowControl::Update() {
     if (mean_row_bytes_ == 0) rows = std::min<double>(rows, kProbeRows);
   } else if (mean_row_bytes_ > 0) {
     double plain = trial_.on ? trial_.plain_rows : PlainRows(starting_ ? kStartGain : kGain);
-    if (starting_) plain = std::max(plain, static_cast<double>(std::max(start_rows_, kStartRows)));
+    if (starting_) plain = std::max(plain, static_cast<double>(kStartRows));
     const double boost = boost_ * (trial_.on && trial_.leg % 2 == 1 ? trial_.factor : 1);
     held = std::max(LargestElement() - boost * (plain + allowance), 0.0);
     rows = boost * (plain + allowance) + LargestElement();

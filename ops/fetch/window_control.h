@@ -46,9 +46,7 @@ class WindowControl {
   static constexpr size_t kMinRows = 64;      // Of AUTOTUNE, below which nothing is worth saving,
   static constexpr size_t kMaxRows = 65536;   // and above which something else is wrong.
 
-  // `start_rows`: where to start once the size of rows is known, as rows() of an earlier iterator over the same dataset
-  // at its end. 0: not known. Both bounds hold for it too.
-  explicit WindowControl(const FetchOptions& options, size_t start_rows = 0);
+  explicit WindowControl(const FetchOptions& options);
 
   // An element of this many keys was submitted. The bound lets another one of its size in beside it.
   void OnSubmitted(size_t rows);
@@ -128,7 +126,6 @@ class WindowControl {
 
   const int64_t fixed_rows_;  // kAutotune: none.
   const int64_t max_bytes_;
-  size_t start_rows_;  // 0: not known, or no longer needed.
   size_t rows_ = 1;
   size_t in_flight_rows_ = 1;
   double mean_row_bytes_ = 0;

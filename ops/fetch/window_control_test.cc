@@ -43,8 +43,8 @@ struct Consumer {
 // What a fetcher does, as far as the window matters: elements in order, groups by host, a consumer that thinks.
 class Simulation {
  public:
-  Simulation(Cluster cluster, Consumer consumer, const FetchOptions& options, size_t start_rows = 0)
-      : cluster_(std::move(cluster)), consumer_(std::move(consumer)), window_(options, start_rows) {
+  Simulation(Cluster cluster, Consumer consumer, const FetchOptions& options)
+      : cluster_(std::move(cluster)), consumer_(std::move(consumer)), window_(options) {
     for (int host = 0; host < cluster_.hosts; ++host) {
       free_at_.emplace_back(cluster_.workers, 0.0);
       waiting_.emplace_back();
@@ -399,20 +399,6 @@ TEST(WindowControlTest, NeverAboveTheCeiling) {
     for (size_t row = 0; row < rows; ++row) window.OnTaken(1, now);
   }
   EXPECT_EQ(window.rows(), WindowControl::kMaxRows);
-}
-
-TEST(WindowControlTest, StartsWhereAnEarlierIteratorEnded) {
-  Simulation first(ClusterAt(0.1), Batches(256), FetchOptions());
-  const double first_rate = first.RunUntil(0.8);
-  first.RunUntil(5);
-  Simulation later(ClusterAt(0.1), Batches(256), FetchOptions(), first.window().rows());
-  EXPECT_GE(later.RunUntil(0.8), 1.5 * first_rate);
-  FetchOptions small;
-  small.max_buffered_bytes = 10'000;
-  WindowControl bounded(small, 5000);
-  EXPECT_EQ(bounded.rows(), WindowControl::kProbeRows);
-  ReplyWithRows(&bounded, 1000);
-  EXPECT_EQ(bounded.rows(), 10u);
 }
 
 TEST(WindowControlTest, AnOverloadedServerGetsHalfAsManyRowsForAWhile) {

@@ -61,11 +61,6 @@ class Ring {
   // In O(log tokens). Empty when no node of the local datacenter holds the token's rows: ask through the driver then.
   Owners OwnersOf(int64_t token) const { return Owners(sets_[set_of_[IndexOf(token)]]); }
 
-  // A number for OwnersOf(token)'s set of owners, below owner_sets(): keys of equal numbers have the same owners.
-  size_t OwnerSetOf(int64_t token) const { return set_of_[IndexOf(token)]; }
-  Owners OwnerSet(size_t set) const { return Owners(sets_[set]); }
-  size_t owner_sets() const { return sets_.size(); }
-
   // The local datacenter's nodes that have tokens.
   const std::vector<std::shared_ptr<Host>>& hosts() const { return hosts_; }
   const std::string& local_dc() const { return local_dc_; }

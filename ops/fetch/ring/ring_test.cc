@@ -77,7 +77,6 @@ TEST(RingTest, OneNodeOwnsEverything) {
   EXPECT_EQ(ranges[0].start, kLeast);
   EXPECT_EQ(ranges[0].end, kGreatest);
   EXPECT_EQ(Names(ranges[0].owners), "a");
-  EXPECT_EQ(ring->owner_sets(), 1u);
 }
 
 TEST(RingTest, OnlyTheLocalDatacentersReplicasAreOwners) {
@@ -124,16 +123,6 @@ TEST(RingTest, ATokenOfTheGreatestOrTheLeastNumberMakesNoEmptyRange) {
   EXPECT_EQ(ranges[0].end, 0);
   EXPECT_EQ(Names(ranges[1].owners), "c");
   EXPECT_EQ(ranges[1].end, kGreatest);
-}
-
-TEST(RingTest, SetsOfOwnersHaveNumbers) {
-  const auto ring = Built(ThreeNodes(), Simple(2));
-  EXPECT_EQ(ring->owner_sets(), 3u);
-  EXPECT_EQ(ring->OwnerSetOf(-100), ring->OwnerSetOf(kGreatest));
-  EXPECT_NE(ring->OwnerSetOf(-100), ring->OwnerSetOf(-99));
-  for (const int64_t token : {kLeast, int64_t{-1}, int64_t{99}, kGreatest}) {
-    EXPECT_EQ(Names(ring->OwnerSet(ring->OwnerSetOf(token))), Names(ring->OwnersOf(token)));
-  }
 }
 
 // The first token at or after `token`, or the first of all, says where SimpleStrategy starts walking.
