@@ -125,6 +125,7 @@ def test_the_next_run_goes_on_with_the_training_and_ends_with_the_report(demo):
 
     assert demo.training()["first_epoch"] > 1
     assert str(demo.paths.report) in output
+    assert "driver" not in output  # Its log, when the server goes.
     assert demo.running_nodes() == 0
 
 
@@ -143,13 +144,11 @@ def test_the_model_beats_the_majority_class_on_patients_that_it_never_saw(demo):
     assert confusion["accuracy"] > confusion["majority"] + 0.05
 
 
-def test_a_run_with_nothing_left_to_do_starts_no_server_and_is_quick(demo):
+def test_a_run_with_nothing_left_to_do_starts_no_server(demo):
     before = demo.paths.report.stat().st_mtime_ns
-    start = time.monotonic()
 
     output = demo.run()
 
-    assert time.monotonic() - start < 10
     assert output.count("done by an earlier run") == 7
     assert demo.paths.report.stat().st_mtime_ns == before
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import datetime
+import os
 import signal
 from collections.abc import Iterator
 
@@ -27,6 +28,8 @@ def run_demo(settings: DemoSettings, console: Console) -> list[Done]:
       TfcassError: a stage failed; the message holds the end of its log.
       KeyboardInterrupt: it was interrupted. The next run continues there.
     """
+    # It is this process that stops its Cassandra at the end: that connections are lost then is no news.
+    os.environ.setdefault("TFCASS_DRIVER_LOG", "error")
     paths = Paths(settings.out)
     cluster = DemoCluster(paths.cluster, nodes=settings.nodes, keep=settings.keep)
     with (
