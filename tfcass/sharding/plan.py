@@ -93,6 +93,7 @@ class Plan:
             words = self._seed_words(parts)
         self.digest = _digest(parts)
         self._words = words
+        self._orders: tuple[tuple[int, EpochOrder], ...] = ()  # Those asked for last.
 
     @property
     def rows(self) -> int:
@@ -127,8 +128,14 @@ class Plan:
 
     def order(self, epoch: int) -> EpochOrder:
         """Positions of an epoch -> its draws, which are the rows themselves where nothing is sampled."""
+        orders = self._orders
+        for of_epoch, order in orders:
+            if of_epoch == epoch:
+                return order
         check_order(epoch=epoch, seed=self.seed)
-        return EpochOrder(self.samples, *self._words, _ORDER, int(epoch))
+        order = EpochOrder(self.samples, *self._words, _ORDER, int(epoch))
+        self._orders = (*orders[-1:], (int(epoch), order))  # Two: reading ahead crosses from one epoch to the next.
+        return order
 
     def replacements(self, epoch: int, positions: np.ndarray, attempt: int) -> np.ndarray:
         """Keys to read in place of those at `positions` that failed: uint8 [n, 16], a function of the plan, epoch,
