@@ -1,6 +1,7 @@
 """Shards: disjoint, complete up to the declared remainder, equal, and a pure function of (seed, epoch, rank, size)."""
 
 import functools
+import json
 import sys
 import types
 
@@ -121,6 +122,38 @@ def test_steps_count_a_smaller_last_batch_and_are_equal_over_ranks() -> None:
 
 def test_a_shard_of_tf_distribute() -> None:
     assert Shard.from_input_context(types.SimpleNamespace(input_pipeline_id=2, num_input_pipelines=4)) == Shard(2, 4)
+
+
+def test_a_shard_of_multi_worker_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    def of(config: object) -> Shard:
+        monkeypatch.setenv("TF_CONFIG", json.dumps(config))
+        return Shard.from_tf_config()
+
+    workers = {"worker": ["a:1", "b:1", "c:1"]}
+    with_chief = {"chief": ["a:1"], "worker": ["b:1", "c:1"], "ps": ["d:1"]}
+
+    assert of({"cluster": workers, "task": {"type": "worker", "index": 2}}) == Shard(2, 3)
+    assert of({"cluster": with_chief, "task": {"type": "chief", "index": 0}}) == Shard(0, 3)
+    assert of({"cluster": with_chief, "task": {"type": "worker", "index": 0}}) == Shard(1, 3)
+    assert of({}) == Shard(0, 1)
+    monkeypatch.delenv("TF_CONFIG")
+    assert Shard.from_tf_config() == Shard(0, 1)
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ("{", "does not say which chief or worker this process is"),
+        ('{"cluster": {"worker": ["a:1"]}}', "does not say which chief or worker"),
+        ('{"cluster": {"worker": ["a:1"]}, "task": {"type": "ps", "index": 0}}', "does not say which"),
+        ('{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 1}}', "worker 1 is not in its cluster"),
+    ],
+)
+def test_bad_tf_config(config, message, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TF_CONFIG", config)
+
+    with pytest.raises(OptionError, match=message):
+        Shard.from_tf_config()
 
 
 @pytest.mark.parametrize(

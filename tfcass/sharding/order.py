@@ -4,12 +4,14 @@ import math
 
 import numpy as np
 
+from tfcass.errors import OptionError
 from tfcass.sharding.checks import check_count
 from tfcass.splits.randomness import Stream
 
 # Up to here the order is an array, drawn uniformly from all orders: half a megabyte at most.
 _LISTED_ROWS = 1 << 16
 _ROUNDS = 8
+_MOST_ROWS = 1 << 62  # Sums of two halves stay below 2**32.
 # Positions at a time: what the rounds work on stays in a core's cache.
 _BLOCK = 1 << 15
 
@@ -27,6 +29,8 @@ class EpochOrder:
     Args:
       n: Number of rows, in [0, 2**62].
       words: Non-negative integers of any size: what the order depends on besides n.
+    Raises:
+      OptionError: `n` is no such number.
 
     Source: M. Luby, C. Rackoff: How to construct pseudorandom permutations from pseudorandom functions, SIAM J. Comput.
     17(2), 1988; J. Black, P. Rogaway: Ciphers with arbitrary finite domains, CT-RSA 2002 (cycle walking).
@@ -34,6 +38,8 @@ class EpochOrder:
 
     def __init__(self, n: int, *words: int) -> None:
         check_count("n", n, least=0)
+        if n > _MOST_ROWS:
+            raise OptionError(f"n={n!r} is above 2**62")
         stream = Stream(*words)
         self._n = int(n)
         self._listed = stream.permutation(self._n) if n <= _LISTED_ROWS else None

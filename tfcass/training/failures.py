@@ -98,7 +98,7 @@ class FailureRecord:
             return ""
         return (
             f"{failed} rows failed in epoch {epoch} on rank {self._rank}, and budget={self._failures.budget!r} allows "
-            f"{allowed} of its {self._rows}; the last one: {row}{where}; ingest them again, leave them out of the Plan, "
+            f"{allowed} of its {self._rows}; the last: {row}{where}; ingest them again, leave them out of the Plan, "
             "or raise the budget"
         )
 

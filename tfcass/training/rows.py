@@ -98,7 +98,7 @@ class _Decoder:
         for name, value in self.spec.items():
             if not isinstance(value, tf.TensorSpec) or not value.shape.is_fully_defined():
                 raise OptionError(
-                    f"decode gives {name!r} as {value}: rows of a batch need one known shape; resize, or tf.ensure_shape"
+                    f"decode gives {name!r} as {value}: rows of a batch need one shape; resize, or tf.ensure_shape"
                 )
 
     def all(self, rows: Row) -> Row:
