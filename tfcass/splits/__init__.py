@@ -12,6 +12,7 @@ recipe.py      what splits were made of, and how
 report.py      SplitReport: counts per class and group, and the proof that no group leaks
 folds.py       turns of cross-validation, nested and repeated
 growing.py     extend, merge, subtract, prune
+plot.py        a picture of class and group balance (matplotlib)
 store.py       Splits <-> manifest.json + Parquet
 naming.py      "did you mean"
 randomness.py  seeded order, the same on every machine

@@ -12,7 +12,7 @@ from tfcass.splits.randomness import Stream
 
 _ONE_BY_ONE = 60_000  # Groups placed each where it costs least; of more, the middle is dealt out in proportion.
 _MOVES = 50_000  # Groups looked at in a round of moves.
-_ROUND_CELLS = 30_000_000  # Cells times splits that the rounds of moves look at in all.
+_ROUND_CELLS = 60_000_000  # Cells times splits that the rounds of moves look at in all.
 _MAX_ROUNDS = 24
 _ALTERNATIONS = 12  # Of moves and swaps, for few groups; falling with their number.
 _SWAP_GROUPS = 512  # Groups of either side of a swap.
