@@ -1,9 +1,11 @@
 """All benchmarks. Those on the same servers follow each other, as only one cluster runs at a time."""
 
-from benchmarks import against_raw, client_cpu, memory, python_driver, scan, slow_node, training, wan
+from benchmarks import against_raw, client_cpu, memory, python_driver, scan, slow_node, splits, training, wan
 from benchmarks.harness import Benchmark
 
 BENCHMARKS: tuple[Benchmark, ...] = (
+    # No server.
+    splits.BENCHMARK,
     # One plain node.
     against_raw.GROUPED_ONE,
     against_raw.OVERHEAD,
