@@ -61,8 +61,8 @@ class ByClass:
         else:
             codes, values = _codes(splits, name, self.column)
         codes = codes if kept is None else codes[kept]
-        present = np.unique(codes)  # The others are in other splits alone.
-        codes = np.searchsorted(present, codes)
+        present = np.flatnonzero(np.bincount(codes))  # The others are in other splits alone.
+        codes = np.searchsorted(present, np.arange(codes.max() + 1)).astype(np.int32)[codes]
         return _ClassDraws(codes, self._quota([values[i] for i in present], self.draws or len(codes)), words)
 
     def _quota(self, values: Sequence[object], draws: int) -> np.ndarray:
@@ -170,7 +170,7 @@ class _ClassDraws:
         self._begin = np.cumsum(self._sizes) - self._sizes
         self._quota, self._ends = quota, np.cumsum(quota)
         self.draws = int(quota.sum())
-        self.digest = hashlib.sha256(quota.tobytes() + codes.astype("<i8").tobytes()).hexdigest()
+        self.digest = hashlib.sha256(quota.tobytes() + codes.astype("<i4").tobytes()).hexdigest()
         self._passes: dict[tuple[int, int], EpochOrder] = {}  # Those used last: most calls go on where one ended.
 
     def rows(self, epoch: int, draws: np.ndarray) -> np.ndarray:
