@@ -12,9 +12,11 @@ import pytest
 import tfcass
 from tests.support.fetch_rows import Patches, patches
 from tests.support.horovod_processes import ROOT, run_on_ranks
+from tests.support.split_rows import metadata
 from tfcass import Shard, SplitError, training
 from tfcass.sharding import Cursor, Plan
 from tfcass.splits import Splits, split
+from tfcass.training import epochs
 
 ROWS = 92
 GONE = (11, 50)  # Deleted after the splits were made.
@@ -93,6 +95,31 @@ def test_a_plain_dataset_goes_on_as_well(stored: Patches) -> None:
     assert [len(batch) for batch in batches] == [4] * 5 + [4] * 7 + [2]
     assert [label for batch in batches[:5] for label in batch] == labels_at(stored, plan, 1, first)
     assert [label for batch in batches[5:] for label in batch] == labels_at(stored, plan, 2, second)
+
+
+@pytest.mark.parametrize("remainder", ["drop", "pad", "uneven"])
+@pytest.mark.parametrize(("size", "batch_size", "samples"), [(1, 3, 40), (3, 4, 0), (3, 4, 7), (2, 16, 90), (4, 1, 92)])
+def test_keys_and_places_come_in_the_same_batches(
+    remainder, size, batch_size, samples, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(epochs, "_CHUNK", 8)  # Several pieces an epoch.
+    plan = Plan(split(metadata([0] * ROWS), ratios={"train": 1}), "train", seed=7)
+    start, settings = plan.cursor(2, samples), {"batch_size": batch_size, "remainder": remainder}
+
+    for rank in range(size):
+        shard = Shard(rank, size)
+        both = epochs.EpochParts(plan, shard, batch_size, 5, start, remainder, False)
+        keys, places = ([*dataset.as_numpy_iterator()] for dataset in (both.keys(), both.places()))
+
+        parts = [shard.part(plan, cursor, **settings) for cursor in (start, plan.cursor(3), plan.cursor(4))]
+        expected = [(part, f) for part in parts for f in range(0, part.rows, batch_size)]
+        assert len(keys) == len(places) == sum(part.steps for part in parts)
+        for (part, first), batch, place in zip(expected, keys, places, strict=True):
+            last = min(first + batch_size, part.rows)
+            assert batch.tobytes() == part.keys(first, last).tobytes()
+            assert place["position"].tolist() == part.positions(first, last).tolist()
+            assert place["weight"].tolist() == part.weights(first, last).tolist()
+            assert set(place["epoch"]) == {part.cursor.epoch}
 
 
 def test_start_is_checked_when_the_dataset_is_made(stored: Patches) -> None:
