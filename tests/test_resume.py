@@ -5,9 +5,11 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+import keras
 import numpy as np
 import pyarrow as pa
 import pytest
+import tensorflow as tf
 
 import tfcass
 from tests.support.fetch_rows import Patches, patches
@@ -120,6 +122,38 @@ def test_keys_and_places_come_in_the_same_batches(
             assert place["position"].tolist() == part.positions(first, last).tolist()
             assert place["weight"].tolist() == part.weights(first, last).tolist()
             assert set(place["epoch"]) == {part.cursor.epoch}
+
+
+@pytest.mark.parametrize("whole_batches", [False, True])
+def test_padding_does_not_count_in_metrics(whole_batches) -> None:
+    plan = Plan(split(metadata([0, 1] * 31), ratios={"train": 1}), "train", seed=7)
+    label_of = dict(
+        zip(map(bytes, plan.splits.keys("train")), plan.splits.table("train").column("label").to_pylist(), strict=True)
+    )
+    model = keras.Sequential([keras.layers.Input((16,)), keras.layers.Dense(2)])
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(loss=loss, weighted_metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")])
+
+    def accuracy(keys: np.ndarray, weights: np.ndarray) -> float:
+        labels = np.array([label_of[bytes(key)] for key in keys])
+        batches = tf.data.Dataset.from_tensor_slices((keys.astype(np.float32), labels, weights)).batch(4)
+        return model.evaluate(batches, verbose=0, return_dict=True)["accuracy"]
+
+    settings = {"batch_size": 4, "remainder": "pad", "whole_batches": whole_batches}
+    parts = [Shard(rank, 5).part(plan, plan.cursor(1), **settings) for rank in range(5)]
+    of_ranks = [accuracy(part.keys(0, part.rows), part.weights(0, part.rows)) for part in parts]
+    counted = [part.counted_rows for part in parts]
+
+    assert len({part.rows for part in parts}) == 1
+    assert sum(counted) == 62 < sum(part.rows for part in parts)
+    whole = accuracy(plan.splits.keys("train"), np.ones(62, np.float32))
+    assert np.average(of_ranks, weights=counted) == pytest.approx(whole, abs=1e-6)
+
+
+def test_an_input_pipeline_of_tf_distribute_is_a_shard() -> None:
+    context = tf.distribute.InputContext(num_input_pipelines=4, input_pipeline_id=2, num_replicas_in_sync=8)
+
+    assert Shard.from_input_context(context) == Shard(2, 4)
 
 
 def test_start_is_checked_when_the_dataset_is_made(stored: Patches) -> None:
