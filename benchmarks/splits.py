@@ -92,7 +92,8 @@ def splits(bench: Bench) -> Sequence[Result]:
         largest = made
         followed = "" if theirs_s is None else f"; StratifiedGroupKFold, 5 folds, {theirs_s:.2f} s"
         detail[shape.words] = (
-            f"{made.seconds:.2f} s (CPU {made.cpu_s:.2f} s), {made.peak_gib:.2f} GiB with the table, furthest class {made.off:.3%}{followed}"
+            f"{made.seconds:.2f} s (CPU {made.cpu_s:.2f} s), {made.peak_gib:.2f} GiB with the table, "
+            f"furthest class {made.off:.3%}{followed}"
         )
         say(f"splits: {shape.words}: {detail[shape.words]}")
     results = [

@@ -144,9 +144,7 @@ def test_every_site_is_in_every_split_and_keeps_its_share() -> None:
 
 
 def test_several_columns_are_covered_by_single_rows_too() -> None:
-    rows = metadata(
-        [0, 1] * 60, site=pa.array(["A", "A", "B", "B", "B", "C"] * 20), scanner=pa.array([1, 2, 3] * 40)
-    )
+    rows = metadata([0, 1] * 60, site=pa.array(["A", "A", "B", "B", "B", "C"] * 20), scanner=pa.array([1, 2, 3] * 40))
 
     splits = split(rows, ratios={"train": 8, "val": 1, "test": 1}, cover=["site", "scanner"])
 
@@ -267,3 +265,25 @@ def test_uuid_columns_of_arrow_are_keys() -> None:
     typed = plain.set_column(0, "patch_id", key_column(range(32)).cast(pa.uuid()) if hasattr(pa, "uuid") else plain[0])
 
     assert split(typed, ratios={"a": 1, "b": 1}).digest == split(plain, ratios={"a": 1, "b": 1}).digest
+
+
+@given(
+    counts=st.lists(st.integers(1, 12), min_size=1, max_size=4),
+    have=st.none() | st.lists(st.integers(0, 9), min_size=3, max_size=3),
+    ratios=st.sampled_from([(0.9, 0.05, 0.05), (1 / 3, 1 / 3, 1 / 3), (0.6, 0.3, 0.1)]),
+)
+@settings(max_examples=60, deadline=None)
+def test_single_rows_reach_every_split_if_they_can(counts, have, ratios) -> None:
+    code = np.repeat(np.arange(len(counts)), counts)
+    before = None if have is None else np.repeat(np.array(have)[:, None], len(counts), axis=1)
+
+    split_of = assign.assign_rows(code, np.array(ratios), len(counts), Stream(0), have=before)
+
+    for cls, count in enumerate(counts):
+        given_to = np.bincount(split_of[code == cls], minlength=3)
+        after = given_to + (0 if before is None else before[:, cls])
+        lacking = 3 if before is None else int((before[:, cls] == 0).sum())
+        assert given_to.sum() == count
+        assert (after == 0).sum() == max(0, lacking - count)
+        if before is None and count >= 3:
+            assert np.abs(after - count * np.array(ratios)).max() < 2

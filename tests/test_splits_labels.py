@@ -97,9 +97,7 @@ def multi_label(n_groups: int = 40) -> tuple[pa.Table, list[list[str]]]:
 def test_multi_label_rows_keep_the_share_of_every_label(label, grouped, tmp_path) -> None:
     rows, lists = multi_label()
 
-    splits = split(
-        rows, ratios={"train": 3, "val": 1}, label=label, group_by="patient_id" if grouped else None, seed=1
-    )
+    splits = split(rows, ratios={"train": 3, "val": 1}, label=label, group_by="patient_id" if grouped else None, seed=1)
     splits.save(tmp_path)
 
     report = Splits.load(tmp_path).report()
