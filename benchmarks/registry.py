@@ -4,8 +4,6 @@ from benchmarks import against_raw, client_cpu, memory, python_driver, scan, slo
 from benchmarks.harness import Benchmark
 
 BENCHMARKS: tuple[Benchmark, ...] = (
-    # No server.
-    splits.BENCHMARK,
     # One plain node.
     against_raw.GROUPED_ONE,
     against_raw.OVERHEAD,
@@ -21,4 +19,6 @@ BENCHMARKS: tuple[Benchmark, ...] = (
     # Three nodes with password and TLS.
     against_raw.GROUPED_TLS3,
     slow_node.BENCHMARK,
+    # No server.
+    splits.BENCHMARK,
 )

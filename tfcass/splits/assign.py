@@ -155,15 +155,22 @@ def apportion(total: int, weights: np.ndarray) -> np.ndarray:
 
 
 def _fill(total: int, ratios: np.ndarray, have: np.ndarray | None) -> np.ndarray:
-    """How many of `total` rows each split gets, so that with what it has the shares come closest to `ratios`."""
-    if have is None or not have.any():
-        return apportion(total, ratios)
+    """How many of `total` rows each split gets, so that with what it has the shares come closest to `ratios`.
+
+    No split goes without as long as there is a row for each.
+    """
+    have = np.zeros(len(ratios), np.int64) if have is None else have
     parts = np.zeros(len(ratios), np.int64)
     open_ = np.ones(len(ratios), bool)
-    while open_.any():  # Splits that have too much already get none, and the others share what is there.
+    while total and open_.any():  # Splits that have too much already get none, and the others share what is there.
         wanted = (total + have[open_].sum()) * ratios[open_] / ratios[open_].sum() - have[open_]
         if (wanted >= 0).all():
-            parts[open_] = apportion(total, wanted) if wanted.sum() > 0 else 0
+            parts[open_] = apportion(total, wanted)
             break
         open_[np.flatnonzero(open_)[wanted < 0]] = False
+    for split in np.flatnonzero(parts + have == 0):
+        giving = np.argmax(np.where(parts + have > 1, parts, 0))
+        if parts[giving] > 0 and parts[giving] + have[giving] > 1:
+            parts[giving] -= 1
+            parts[split] += 1
     return parts

@@ -181,5 +181,5 @@ def _candidates(
 
 
 def _words(seed: np.ndarray, piece: slice) -> np.ndarray:
-    """uint64: a random word for each row of a piece, the same whenever it is asked."""
+    """uint64: a random word for each row of a piece, the same whenever it is asked. Pieces decide what is drawn."""
     return Stream(int(seed[0]), piece.start).priorities(piece.stop - piece.start)

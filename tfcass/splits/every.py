@@ -12,9 +12,8 @@ _LARGEST = 1 << 22  # ... and numbers that they take.
 def can_try_every(problem: Problem) -> bool:
     """Whether there are few enough."""
     free = int((problem.fixed == FREE).sum())
-    if free * np.log2(problem.n_splits) > np.log2(_MOST):
-        return False
-    return problem.n_splits**free * problem.n_splits * problem.cells.n_strata <= _LARGEST
+    number = problem.n_splits**free if free <= 64 else _MOST + 1
+    return number <= _MOST and number * problem.n_splits * problem.cells.n_strata <= _LARGEST
 
 
 def best_of_every(problem: Problem, stream: Stream) -> np.ndarray:

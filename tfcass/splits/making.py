@@ -135,7 +135,11 @@ def split(
     draw_class, n_draw = checked.labels.draw_codes(len(checked))
     supply = _count_by_split(row_split, draw_class, len(names), n_draw)
     quotas = make_quotas(supply, shares, balance=weights, targets=wanted, max_patches=quota)
-    kept = draw_in_turn(row_split, draw_class, checked.groups(), checked.n_groups, quotas, Stream(seed, _DRAW))
+    # Where each row is a group of its own, turns over these are draws of rows: a split is as good a group.
+    draw_group, n_draw_groups = (
+        (row_split, len(names)) if checked.row_group is None else (checked.row_group, checked.n_groups)
+    )
+    kept = draw_in_turn(row_split, draw_class, draw_group, n_draw_groups, quotas, Stream(seed, _DRAW))
     notes = [*checked.notes, *placement.notes, *_shortfalls(quotas, names, classes)]
     caps = ", ".join(
         f"{what}={value!r}"
@@ -313,13 +317,15 @@ def _absent_notes(
         )
     strata = _strata_of(rows)
     lacking = np.argwhere((counts == 0) & required)
-    told = [_absent_words(rows, *strata[column], names[where], when, len(names)) for where, column in lacking[:200]]
+    told = [
+        _absent_words(rows, *strata[column], names[where], when, len(names)) for where, column in lacking[:_MOST_NOTES]
+    ]
     if told and absent == "error":
         raise SplitError(
             f"{told[0]}; ask for fewer splits, a larger ratio or larger caps, leave the class out, or pass "
             "absent='report' to take what there is"
         )
-    return _cut(told)
+    return _cut(told, len(lacking))
 
 
 def _absent_words(rows: Rows, what: str, value: object, split: str, when: str, n_splits: int) -> str:
@@ -348,7 +354,7 @@ def _off_notes(
     worst = worst[np.argsort(-np.abs(off[worst[:, 0], worst[:, 1]]), kind="stable")]
     strata = _strata_of(rows)
     told = []
-    for where, column in worst[:200]:
+    for where, column in worst[:_MOST_NOTES]:
         what, value = strata[column]
         told.append(
             f"{what} {value!r}: split {names[where]!r} has {shares[where] + off[where, column]:.1%} of it, "
@@ -359,7 +365,7 @@ def _off_notes(
                 f"{told[0]}; that is not within tolerance={tolerance:g}, and no better way of placing whole groups was "
                 "found: allow more, ask for other ratios, or group more finely"
             )
-    return _cut(told)
+    return _cut(told, len(worst))
 
 
 def _largest_words(rows: Rows, cells: Cells | None, column: int) -> str:
@@ -381,11 +387,12 @@ def _shortfalls(quotas: Quotas, names: Sequence[str], classes: Sequence[object])
             have = quotas.wanted[where].sum() if cls < 0 else quotas.supply[where, cls]
             what = "rows" if cls < 0 else f"rows of class {classes[cls]!r}"
             told.append(f"{reason}: split {names[where]!r} has {have} of the {have + count} {what} asked")
-    return _cut(told)
+    return _cut(told, len(told))
 
 
-def _cut(told: list[str]) -> list[str]:
-    more = len(told) - _MOST_NOTES
+def _cut(told: list[str], count: int) -> list[str]:
+    """The first of `count` notes of a kind."""
+    more = count - _MOST_NOTES
     return told if more <= 0 else [*told[:_MOST_NOTES], f"... and {more} more like the last"]
 
 

@@ -33,7 +33,7 @@ class Part:
         """All columns. They are gathered once, and the shared table is let go."""
         if self._positions is not None:
             self._source = self._source.take(pa.array(self._positions))
-            self._positions = None
+            self._positions = self._keys = None
         return self._source
 
     def columns(self, names: Sequence[str]) -> pa.Table:

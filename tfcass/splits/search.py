@@ -15,6 +15,7 @@ _MOVES = 50_000  # Groups looked at in a round of moves.
 _ROUND_CELLS = 60_000_000  # Cells times splits that the rounds of moves look at in all.
 _MAX_ROUNDS = 24
 _ALTERNATIONS = 12  # Of moves and swaps, for few groups; falling with their number.
+_REPAIRS = 100_000  # Groups looked at when strata are brought to splits that lack them.
 _SWAP_GROUPS = 512  # Groups of either side of a swap.
 _SWAP_CELLS = 1 << 22  # Their strata, dense.
 _SWAPS = 64  # Swaps made before they are weighed anew.
@@ -188,13 +189,15 @@ class Search:
         by_stratum = np.argsort(self._stratum, kind="stable")
         begins = np.searchsorted(self._stratum[by_stratum], np.arange(len(self._gap) + 1))
         group_of = self._problem.cells.group
+        left = _REPAIRS
         for _ in range(self._problem.n_splits):
             brought = False
             for stratum, split in absent:
                 if self._holders[stratum, split]:
                     continue
                 groups = group_of[by_stratum[begins[stratum] : begins[stratum + 1]]]
-                groups = groups[self._problem.fixed[groups] == FREE][:2_000]
+                groups = groups[self._problem.fixed[groups] == FREE][: min(left, _REPAIRS // 50)]
+                left -= len(groups)
                 ranked = []
                 for group in groups.tolist():
                     costs = self._costs(group)

@@ -8,6 +8,7 @@ import hashlib
 import importlib.metadata
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import BinaryIO
 
@@ -44,7 +45,7 @@ def save(splits: Splits, folder: str | os.PathLike[str]) -> None:
             "report": splits.report().as_dict(),
             "versions": {package: _version(package) for package in ("tfcass", "numpy", "pyarrow")},
         }
-        replace_file(folder / MANIFEST, (json.dumps(manifest, indent=1, ensure_ascii=False) + "\n").encode())
+        replace_file(folder / MANIFEST, (json.dumps(seal(manifest), indent=1, ensure_ascii=False) + "\n").encode())
     except OSError as error:
         raise SplitError(
             f"cannot save splits in {folder}: {error.strerror or error}; free some space or choose another folder"
@@ -63,7 +64,15 @@ def load(folder: str | os.PathLike[str]) -> Splits:
         digest = manifest["digest"]
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise _damaged(folder, f"{MANIFEST} lacks or misstates {error}") from error
+    if list(recipe.ratios) != list(entries):
+        raise _damaged(folder, f"{MANIFEST} has ratios of other splits than files")
     splits = Splits({name: _read_table(folder, *entry) for name, entry in entries.items()}, recipe)
+    labels = [recipe.label] if isinstance(recipe.label, str) else recipe.label
+    wanted = [recipe.key, *labels, *recipe.labelling.columns, *recipe.group_by, *recipe.cover, *recipe.stratify]
+    for name in splits.names:
+        absent = set(wanted) - set(splits.table(name).column_names)
+        if absent:
+            raise _damaged(folder, f"split {name!r} lacks column {listed(sorted(absent))}")
     try:
         if splits.digest != digest:
             raise _damaged(folder, "the keys are not those that the manifest was written for")
@@ -71,6 +80,13 @@ def load(folder: str | os.PathLike[str]) -> Splits:
         raise _damaged(folder, str(error)) from error
     _refuse_shared(splits, folder)
     return splits
+
+
+def seal(manifest: Mapping[str, object]) -> dict[str, object]:
+    """With the digest of all of its other content, which load() checks."""
+    content = {name: of for name, of in manifest.items() if name != "sha256"}
+    text = json.dumps(content, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
+    return {**content, "sha256": hashlib.sha256(text.encode()).hexdigest()}
 
 
 def _read_manifest(folder: Path) -> dict[str, object]:
@@ -92,8 +108,11 @@ def _read_manifest(folder: Path) -> dict[str, object]:
     if not isinstance(manifest, dict) or manifest.get("format") != _FORMAT:
         found = manifest.get("format") if isinstance(manifest, dict) else type(manifest).__name__
         raise SplitError(
-            f"{path} has format {found!r}; this tfcass reads {_FORMAT!r}: save the splits again with this version"
+            f"{path} has format {found!r}; this tfcass reads {_FORMAT!r}: make the splits again with tfcass.split, or "
+            "read them with the version of tfcass that made them"
         )
+    if seal(manifest)["sha256"] != manifest.get("sha256"):
+        raise _damaged(folder, f"{MANIFEST} is not as it was written")
     return manifest
 
 
