@@ -19,6 +19,7 @@ class Strata:
       values: What codes stand for.
       codes, row: As in RowLabels; no code is below 0.
       required: Whether every value must be in every split.
+      scale: How much more than a class each value counts when groups are placed: the square root of its weight.
     """
 
     what: str
@@ -26,6 +27,7 @@ class Strata:
     codes: np.ndarray
     row: np.ndarray | None = None
     required: bool = True
+    scale: int = 1
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

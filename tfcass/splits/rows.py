@@ -136,9 +136,11 @@ class Rows:
         row_labels = row_labels.at(order, table.num_rows)
         n_classes = len(labelling.classes)
         strata = [Strata("class", labelling.classes, row_labels.codes, row_labels.row)]
-        if labelling.multiple:  # Rows without a class count too.
-            strata.append(Strata("rows", ("rows",), np.zeros(n, np.int32), required=False))
-        elif labelling.kind == "class":
+        if labelling.multiple or columns.group_by or columns.weight:
+            # Rows without a class count too; else classes say enough of how large splits are, nearly always.
+            rows_scale = 1 if labelling.multiple else 0
+            strata.append(Strata("rows", ("rows",), np.zeros(n, np.int32), required=False, scale=rows_scale))
+        if labelling.kind == "class":
             present = np.bincount(row_labels.codes, minlength=n_classes)
             if not present.all():
                 absent = [labelling.classes[c] for c in np.flatnonzero(present == 0)]
