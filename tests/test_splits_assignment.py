@@ -132,6 +132,19 @@ def test_sums_of_masses_cannot_overflow() -> None:
     assert float(problem.square[0]) == pytest.approx(5_000 * 4.0**problem.unit_bits, rel=0.01)
 
 
+def test_sums_of_weights_cannot_overflow_either(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(every, "_MOST", 0)
+    weight = np.array([5, 3, 1, 1], np.int64) << 48
+    cells = Cells.count_rows(np.arange(4), [Strata("class", ("a",), np.zeros(4, np.int32))], 4, weight)
+    ratios, free, one = np.array([0.8, 0.2]), np.full(4, assign.FREE), np.ones(1, int)
+
+    problem = assign.Problem(cells, ratios, free, one == 1, one)
+    placed = assign.assign_groups(cells, ratios, free, Stream(0), required=one == 1, scale=one)
+
+    assert problem.mass.sum() <= 2 << problem.unit_bits
+    assert np.bincount(placed, weights=weight).tolist() == [8 << 48, 2 << 48]
+
+
 def test_every_site_is_in_every_split_and_keeps_its_share() -> None:
     random = np.random.default_rng(3)
     group = np.repeat(np.arange(60), 20)

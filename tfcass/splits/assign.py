@@ -60,14 +60,15 @@ class Problem:
         return int((self.scale * self.scale).sum()).bit_length()
 
     @functools.cached_property
-    def _unit(self) -> np.ndarray:
-        """int64 [n_strata]: what a row of each stratum counts."""
-        return np.maximum(1, (1 << self.unit_bits) // np.maximum(1, self.cells.totals())) * self.scale
-
-    @functools.cached_property
     def mass(self) -> np.ndarray:
         """int64 [n_cells]: each cell's part of its stratum."""
-        return self.cells.count * self._unit[self.cells.stratum]
+        totals = self.cells.totals()
+        unit = np.maximum(1, (1 << self.unit_bits) // np.maximum(1, totals))
+        # Strata that are more than can be told apart, as sums of weights are, lose their last bits.
+        lost = np.maximum(0, np.frexp(totals.astype(np.float64))[1] - self.unit_bits)
+        half = (np.int64(1) << lost) >> 1
+        stratum = self.cells.stratum
+        return ((self.cells.count + half[stratum]) >> lost[stratum]) * (unit * self.scale)[stratum]
 
     @functools.cached_property
     def square(self) -> np.ndarray:
@@ -82,8 +83,9 @@ class Problem:
     @functools.cached_property
     def target(self) -> np.ndarray:
         """int64 [n_strata, n_splits]: the mass that each split should have."""
-        total = (self.cells.totals() * self._unit).astype(np.float64)
-        return np.rint(total[:, None] * self.ratios).astype(np.int64)
+        total = np.zeros(self.cells.n_strata, np.int64)
+        np.add.at(total, self.cells.stratum, self.mass)
+        return np.rint(total[:, None].astype(np.float64) * self.ratios).astype(np.int64)
 
     @functools.cached_property
     def inverse(self) -> np.ndarray:
