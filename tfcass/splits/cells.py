@@ -65,7 +65,7 @@ class Cells:
             offset += len(part.values)
         group, stratum, count = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
         if len(parts) > 1:
-            order = np.lexsort((stratum, group))
+            order = np.argsort(group * n_strata + stratum, kind="stable")  # Ascending runs, which are merged.
             group, stratum, count = group[order], stratum[order], count[order]
         start = np.searchsorted(group, np.arange(n_groups + 1))
         return cls(start, stratum, count, n_strata)

@@ -139,7 +139,8 @@ class Rows:
         if labelling.multiple or columns.group_by or columns.weight:
             # Rows without a class count too; else classes say enough of how large splits are, nearly always.
             rows_scale = 1 if labelling.multiple else 0
-            strata.append(Strata("rows", ("rows",), np.zeros(n, np.int32), required=False, scale=rows_scale))
+            none = np.broadcast_to(np.int32(0), n)  # Takes no memory.
+            strata.append(Strata("rows", ("rows",), none, required=False, scale=rows_scale))
         if labelling.kind == "class":
             present = np.bincount(row_labels.codes, minlength=n_classes)
             if not present.all():
@@ -191,7 +192,7 @@ class Rows:
         digest = hashlib.sha256(repr((what, self.columns.group_by, len(self))).encode())
         for piece in chunks(len(self)):
             digest.update(take_keys(self.keys, self.order[piece]).data)
-        arrays = [array for part in self.strata for array in (part.row, part.codes)]
+        arrays = [array for part in self.strata if part.what != "rows" for array in (part.row, part.codes)]
         for array in (*arrays, self.row_group, self.weight):
             if array is not None:
                 digest.update(np.ascontiguousarray(array).data)

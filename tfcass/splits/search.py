@@ -295,7 +295,8 @@ class Search:
 
     def _sample(self, split: int) -> np.ndarray:
         groups = np.flatnonzero((self.split_of == split) & (self._problem.fixed == FREE))
-        most = max(1, min(_SWAP_GROUPS, _SWAP_CELLS // len(self._gap)))
+        few = _SWAP_GROUPS if len(self.split_of) <= 4 * _SWAP_GROUPS else _SWAP_GROUPS // 4  # Of many, moves do most.
+        most = max(1, min(few, _SWAP_CELLS // len(self._gap)))
         if len(groups) > most:
             groups = groups[np.argsort(self._stream.priorities(len(groups)), kind="stable")[:most]]
         return groups
