@@ -107,7 +107,7 @@ def test_swaps_help_where_no_move_does() -> None:
     cells = Cells.count_rows(
         np.repeat(np.arange(4), [10, 10, 6, 6]), [Strata("class", ("a",), np.zeros(32, np.int32))], 4
     )
-    problem = assign.Problem(cells, np.array([0.5, 0.5]), np.full(4, assign.FREE), np.ones(1, bool))
+    problem = assign.Problem(cells, np.array([0.5, 0.5]), np.full(4, assign.FREE), np.ones(1, bool), np.ones(1, int))
     begun = search.Search(problem, Stream(0))
     begun.split_of = np.array([0, 0, 1, 1])
     begun._recount()
@@ -122,12 +122,27 @@ def test_sums_of_masses_cannot_overflow() -> None:
     code = np.arange(5_000, dtype=np.int32)
     group = np.append(np.zeros(5_000, np.int64), [1, 2])
     cells = Cells.count_rows(group, [Strata("class", range(5_000), np.append(code, [0, 1]).astype(np.int32))], 3)
-    problem = assign.Problem(cells, np.array([0.5, 0.5]), np.full(3, assign.FREE), np.zeros(5_000, bool))
+    problem = assign.Problem(
+        cells, np.array([0.5, 0.5]), np.full(3, assign.FREE), np.zeros(5_000, bool), np.ones(5_000, int)
+    )
 
     found = search.Search(problem, Stream(0)).run()
 
     assert (problem.square >= 0).all() and found.cost()[1] >= 0
     assert float(problem.square[0]) == pytest.approx(5_000 * 4.0**problem.unit_bits, rel=0.01)
+
+
+def test_sums_of_weights_cannot_overflow_either(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(every, "_MOST", 0)
+    weight = np.array([5, 3, 1, 1], np.int64) << 48
+    cells = Cells.count_rows(np.arange(4), [Strata("class", ("a",), np.zeros(4, np.int32))], 4, weight)
+    ratios, free, one = np.array([0.8, 0.2]), np.full(4, assign.FREE), np.ones(1, int)
+
+    problem = assign.Problem(cells, ratios, free, one == 1, one)
+    placed = assign.assign_groups(cells, ratios, free, Stream(0), required=one == 1, scale=one)
+
+    assert problem.mass.sum() <= 2 << problem.unit_bits
+    assert np.bincount(placed, weights=weight).tolist() == [8 << 48, 2 << 48]
 
 
 def test_every_site_is_in_every_split_and_keeps_its_share() -> None:
@@ -287,3 +302,25 @@ def test_single_rows_reach_every_split_if_they_can(counts, have, ratios) -> None
         assert (after == 0).sum() == max(0, lacking - count)
         if before is None and count >= 3:
             assert np.abs(after - count * np.array(ratios)).max() < 2
+
+
+def test_many_classes_of_two_groups_each_leave_no_split_empty() -> None:
+    group = np.repeat(np.arange(400), 5)
+    rows = metadata((group % 200).tolist(), group.tolist())
+
+    report = split(rows, ratios={"train": 8, "val": 1, "test": 1}, group_by="patient_id", absent="report").report()
+
+    assert [of.share for of in report.splits.values()] == pytest.approx([0.8, 0.1, 0.1], abs=0.02)
+
+
+def test_classes_that_are_independent_each_come_to_their_best() -> None:
+    # Each patient has one class: the best of all is the best of each class, which 3^6 assignments of its patients show.
+    random = np.random.default_rng(0)
+    sizes = random.integers(3, 60, (6, 6))  # Class, patient.
+    rows = patients([tuple(int(n) if c == cls else 0 for c in range(6)) for cls in range(6) for n in sizes[cls]])
+    ratios = np.array([0.6, 0.25, 0.15])
+
+    splits = split(rows, ratios={"a": 12, "b": 5, "c": 3}, group_by="patient_id")
+
+    best = [costs_of_all(of[:, None], ratios).min() for of in sizes]
+    assert cost_of(splits, ratios) == pytest.approx(sum(best), rel=0.02)

@@ -11,6 +11,7 @@ Problem        the cost in whole numbers: sums do not depend on the order in whi
 
 import dataclasses
 import functools
+import math
 
 import numpy as np
 
@@ -19,7 +20,11 @@ from tfcass.splits.randomness import Stream
 
 FREE = -1
 _STARTS = 24  # Orders tried when groups are few ...
-_STARTED_CELLS = 12_000  # ... falling so that about this many cells are placed in all: above it, one order.
+_STARTED_CELLS = 6_000  # ... falling so that about this many cells are placed in all: above it, one order.
+_KICKS = 48  # Times that some groups of the best are thrown elsewhere, to see whether that leads to a better one ...
+_KICKED_CELLS = 12_000  # ... falling likewise.
+_SIZE_OFF = 0.2  # Splits this much smaller or larger than asked, relative to that, are tried again ...
+_SIZE_FACTORS = (0, 1, 2, 4)  # ... with the number of rows weighing this, squared, as much as all classes together.
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -31,12 +36,14 @@ class Problem:
       ratios: float64 [n_splits], positive, sum 1.
       fixed: int64 [n_groups]: the split of a group that stays there, else FREE.
       required: bool [n_strata]: must be in every split.
+      scale: int64 [n_strata]: the square root of what each stratum weighs in the cost.
     """
 
     cells: Cells
     ratios: np.ndarray
     fixed: np.ndarray
     required: np.ndarray
+    scale: np.ndarray
 
     @property
     def n_splits(self) -> int:
@@ -45,17 +52,23 @@ class Problem:
     @functools.cached_property
     def unit_bits(self) -> int:
         """A whole stratum counts about 2**unit_bits: as much as sums of squares over all strata can bear in 64 bits."""
-        return min(30, (61 - int(self.cells.n_strata).bit_length()) // 2)
+        return min(30, (61 - self.weight_bits) // 2)
 
     @functools.cached_property
-    def _unit(self) -> np.ndarray:
-        """int64 [n_strata]: what a row of each stratum counts."""
-        return np.maximum(1, (1 << self.unit_bits) // np.maximum(1, self.cells.totals()))
+    def weight_bits(self) -> int:
+        """All strata together weigh less than 2**weight_bits."""
+        return int((self.scale * self.scale).sum()).bit_length()
 
     @functools.cached_property
     def mass(self) -> np.ndarray:
         """int64 [n_cells]: each cell's part of its stratum."""
-        return self.cells.count * self._unit[self.cells.stratum]
+        totals = self.cells.totals()
+        unit = np.maximum(1, (1 << self.unit_bits) // np.maximum(1, totals))
+        # Strata that are more than can be told apart, as sums of weights are, lose their last bits.
+        lost = np.maximum(0, np.frexp(totals.astype(np.float64))[1] - self.unit_bits)
+        half = (np.int64(1) << lost) >> 1
+        stratum = self.cells.stratum
+        return ((self.cells.count + half[stratum]) >> lost[stratum]) * (unit * self.scale)[stratum]
 
     @functools.cached_property
     def square(self) -> np.ndarray:
@@ -70,8 +83,9 @@ class Problem:
     @functools.cached_property
     def target(self) -> np.ndarray:
         """int64 [n_strata, n_splits]: the mass that each split should have."""
-        total = (self.cells.totals() * self._unit).astype(np.float64)
-        return np.rint(total[:, None] * self.ratios).astype(np.int64)
+        total = np.zeros(self.cells.n_strata, np.int64)
+        np.add.at(total, self.cells.stratum, self.mass)
+        return np.rint(total[:, None].astype(np.float64) * self.ratios).astype(np.int64)
 
     @functools.cached_property
     def inverse(self) -> np.ndarray:
@@ -85,7 +99,14 @@ class Problem:
 
 
 def assign_groups(
-    cells: Cells, ratios: np.ndarray, fixed: np.ndarray, stream: Stream, *, required: np.ndarray | None = None
+    cells: Cells,
+    ratios: np.ndarray,
+    fixed: np.ndarray,
+    stream: Stream,
+    *,
+    required: np.ndarray,
+    scale: np.ndarray,
+    size: int | None = None,
 ) -> np.ndarray:
     """Which split each group goes to: int64 [n_groups].
 
@@ -94,17 +115,45 @@ def assign_groups(
       ratios: float64 [n_splits], positive, sum 1.
       fixed: int64 [n_groups]: the split of a group that the user placed, else FREE.
       stream: Breaks ties and draws the orders.
-      required: bool [n_strata]: strata that must be in every split; None: all.
+      required: bool [n_strata]: strata that should be in every split. Those that fewer groups have than there are
+        splits cannot be, and are placed by their cost alone.
+      scale: int64 [n_strata]: see Problem.
+      size: The stratum that all rows are in. Of many classes that a group or two have each, all groups of most would
+        best be in the largest split, class by class, and the others nearly empty: then this stratum weighs more.
     """
+    holders = np.bincount(cells.stratum, minlength=cells.n_strata)
+    required = required & (holders >= len(ratios))
+    for factor in _SIZE_FACTORS:
+        scale = scale.copy()
+        if size is not None and factor:
+            scale[size] = factor * max(1, math.isqrt(cells.n_strata))
+        split_of = _best(Problem(cells, ratios, fixed, required, scale), stream)
+        if size is None or _sizes_fit(cells, ratios, split_of, size):
+            break
+    return split_of
+
+
+def _best(problem: Problem, stream: Stream) -> np.ndarray:
     from tfcass.splits.every import best_of_every, can_try_every
     from tfcass.splits.search import Search
 
-    required = np.ones(cells.n_strata, bool) if required is None else required
-    problem = Problem(cells, ratios, fixed, required)
     if can_try_every(problem):
         return best_of_every(problem, stream)
-    starts = max(1, min(_STARTS, _STARTED_CELLS // max(1, len(cells.stratum))))
-    return min((Search(problem, stream).run() for _ in range(starts)), key=Search.cost).split_of
+    n_cells = max(1, len(problem.cells.stratum))
+    starts = max(1, min(_STARTS, _STARTED_CELLS // n_cells))
+    best = min((Search(problem, stream).run() for _ in range(starts)), key=Search.cost)
+    for _ in range(min(_KICKS, _KICKED_CELLS // n_cells)):
+        kicked = best.kicked()
+        if kicked.cost() < best.cost():
+            best = kicked
+    return best.split_of
+
+
+def _sizes_fit(cells: Cells, ratios: np.ndarray, split_of: np.ndarray, size: int) -> bool:
+    """Whether splits are about as large as asked, as far as one group more or less decides."""
+    rows = cells.by_split(split_of, len(ratios))[:, size]
+    largest = cells.count[cells.stratum == size].max()
+    return bool((np.abs(rows / rows.sum() - ratios) <= _SIZE_OFF * ratios + largest / rows.sum()).all())
 
 
 def assign_rows(

@@ -19,6 +19,7 @@ class Strata:
       values: What codes stand for.
       codes, row: As in RowLabels; no code is below 0.
       required: Whether every value must be in every split.
+      scale: How much more than a class each value counts when groups are placed: the square root of its weight.
     """
 
     what: str
@@ -26,6 +27,7 @@ class Strata:
     codes: np.ndarray
     row: np.ndarray | None = None
     required: bool = True
+    scale: int = 1
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -63,7 +65,7 @@ class Cells:
             offset += len(part.values)
         group, stratum, count = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
         if len(parts) > 1:
-            order = np.lexsort((stratum, group))
+            order = np.argsort(group * n_strata + stratum, kind="stable")  # Ascending runs, which are merged.
             group, stratum, count = group[order], stratum[order], count[order]
         start = np.searchsorted(group, np.arange(n_groups + 1))
         return cls(start, stratum, count, n_strata)

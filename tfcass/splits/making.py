@@ -233,7 +233,9 @@ def place(
         cells = None
     else:
         cells = Cells.count_rows(rows.groups(), rows.strata, rows.n_groups, rows.weight)
-        split_of = assign_groups(cells, shares, fixed, stream, required=required)
+        scale = np.concatenate([np.full(len(part.values), part.scale) for part in rows.strata])
+        size = next((i for i, (what, _) in enumerate(_strata_of(rows)) if what == "rows"), None)
+        split_of = assign_groups(cells, shares, fixed, stream, required=required, scale=scale, size=size)
         by_split = cells.by_split(split_of, len(names))
         row_split = split_of.astype(np.int16)[rows.groups()]
     total = by_split + (0 if have is None else have)

@@ -56,6 +56,8 @@ def draw_splits(splits: "Splits", path: str | os.PathLike[str]) -> None:
 
 def _draw_shares(axes: "Axes", report: "SplitReport", what: str, counts: dict[str, dict[str, int]]) -> None:
     """Of each value, the share in each split, against what was asked."""
+    from matplotlib import ticker
+
     names = list(counts)[:_MOST_SPLITS]
     values = list(dict.fromkeys(value for of in counts.values() for value in of))
     table = np.array([[counts[name].get(value, 0) for value in values] for name in counts], np.float64)
@@ -71,7 +73,7 @@ def _draw_shares(axes: "Axes", report: "SplitReport", what: str, counts: dict[st
                 [report.splits[name].target] * len(values), places - width / 2, places + width / 2, "black", lw=1
             )
             for place, share, count in zip(places, shares[i], table[i], strict=True):
-                if len(values) * len(names) <= 30:
+                if len(values) * len(names) <= 12:
                     axes.annotate(f"{count:,.0f}", (place, share), ha="center", va="bottom", fontsize=7)
         axes.set_xticks(range(len(values)), values, rotation=0 if len(values) <= 10 else 60)
         axes.set_xlabel(what)
@@ -85,6 +87,7 @@ def _draw_shares(axes: "Axes", report: "SplitReport", what: str, counts: dict[st
         axes.set_xlabel(f"{what}: {len(values)}, from the most frequent to the rarest")
     axes.set_ylabel(f"share of the {what}\nin each split")
     axes.set_ylim(bottom=0)
+    axes.yaxis.set_major_formatter(ticker.PercentFormatter(1.0))
     drawn = any(abs(asked[name] - report.splits[name].target) > 0.005 for name in names)
     note = "; the line is the share asked" + (" (before rows were left out)" if drawn else "")
     axes.set_title(f"{what} balance{note}", fontsize=10)
@@ -93,6 +96,8 @@ def _draw_shares(axes: "Axes", report: "SplitReport", what: str, counts: dict[st
 
 def _draw_groups(axes: "Axes", splits: "Splits") -> None:
     """Rows of the groups of each split, largest first."""
+    from matplotlib import ticker
+
     by = list(splits.recipe.group_by)
     if not by:
         axes.text(0.5, 0.5, "each row is a group of its own", ha="center", va="center", transform=axes.transAxes)
@@ -114,6 +119,10 @@ def _draw_groups(axes: "Axes", splits: "Splits") -> None:
             label=f"{name}: {len(sizes):,} groups, the largest with {sizes[0]:,} rows",
         )
     axes.set_yscale("log")
+    for axis_formatter in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
+        axis_formatter(ticker.FuncFormatter(lambda rows, _: f"{rows:,.0f}"))
+    axes.yaxis.set_minor_locator(ticker.LogLocator(subs=(2, 5)))
+    axes.xaxis.set_major_formatter(ticker.PercentFormatter(1.0))
     axes.set_ylabel("rows of a group")
     axes.set_xlabel(f"groups ({', '.join(by)}) of each split, from the largest to the smallest")
     axes.set_title("group balance: alike curves mean alike groups", fontsize=10)

@@ -136,9 +136,12 @@ class Rows:
         row_labels = row_labels.at(order, table.num_rows)
         n_classes = len(labelling.classes)
         strata = [Strata("class", labelling.classes, row_labels.codes, row_labels.row)]
-        if labelling.multiple:  # Rows without a class count too.
-            strata.append(Strata("rows", ("rows",), np.zeros(n, np.int32), required=False))
-        elif labelling.kind == "class":
+        if labelling.multiple or columns.group_by or columns.weight:
+            # Rows without a class count too; else classes say enough of how large splits are, nearly always.
+            rows_scale = 1 if labelling.multiple else 0
+            none = np.broadcast_to(np.int32(0), n)  # Takes no memory.
+            strata.append(Strata("rows", ("rows",), none, required=False, scale=rows_scale))
+        if labelling.kind == "class":
             present = np.bincount(row_labels.codes, minlength=n_classes)
             if not present.all():
                 absent = [labelling.classes[c] for c in np.flatnonzero(present == 0)]
@@ -189,7 +192,7 @@ class Rows:
         digest = hashlib.sha256(repr((what, self.columns.group_by, len(self))).encode())
         for piece in chunks(len(self)):
             digest.update(take_keys(self.keys, self.order[piece]).data)
-        arrays = [array for part in self.strata for array in (part.row, part.codes)]
+        arrays = [array for part in self.strata if part.what != "rows" for array in (part.row, part.codes)]
         for array in (*arrays, self.row_group, self.weight):
             if array is not None:
                 digest.update(np.ascontiguousarray(array).data)

@@ -18,7 +18,9 @@ _ALTERNATIONS = 12  # Of moves and swaps, for few groups; falling with their num
 _REPAIRS = 100_000  # Groups looked at when strata are brought to splits that lack them.
 _SWAP_GROUPS = 512  # Groups of either side of a swap.
 _SWAP_CELLS = 1 << 22  # Their strata, dense.
+_SWAP_PAIRS = 45  # Pairs of splits between which groups are swapped.
 _SWAPS = 64  # Swaps made before they are weighed anew.
+_THROWN = 4  # Groups.
 _GOLDEN = 0.6180339887498949
 
 
@@ -47,14 +49,29 @@ class Search:
             self._recount()
             self._place(free)
         self._recount()
+        self._improve(len(free))
+        return self
+
+    def kicked(self) -> "Search":
+        """Another, from this one with some groups thrown elsewhere."""
+        free = np.flatnonzero(self._problem.fixed == FREE)
+        other = Search(self._problem, self._stream)
+        other.split_of = self.split_of.copy()
+        thrown = free[self._stream.permutation(len(free))[:_THROWN]]
+        words = self._stream.priorities(len(thrown))
+        other.split_of[thrown] = (words % np.uint64(self._problem.n_splits)).astype(np.int64)
+        other._recount()
+        other._improve(len(free))
+        return other
+
+    def _improve(self, groups: int) -> None:
         self._repair()
-        groups = max(1, len(free))
+        groups = max(1, groups)
         for turn in range(max(2, min(_ALTERNATIONS, 20_000 // groups))):
             moved = self._move_round_by_round()
             swapped = self._swap_all_pairs()
             if turn and not moved and not swapped:
                 break
-        return self
 
     def cost(self) -> tuple[int, float]:
         squares = (self._gap * self._gap).sum(axis=0)
@@ -214,8 +231,9 @@ class Search:
     def _swap_all_pairs(self) -> bool:
         n_splits, swapped = self._problem.n_splits, False
         pairs = [(a, b) for a in range(n_splits) for b in range(a + 1, n_splits)]
-        if len(pairs) > 45:  # Of many splits, a drawn part.
-            pairs = [pairs[i] for i in self._stream.permutation(len(pairs))[:45]]
+        most = max(3, min(_SWAP_PAIRS, _SWAP_CELLS // (_SWAP_GROUPS * len(self._gap))))
+        if len(pairs) > most:  # Of many splits, a drawn part.
+            pairs = [pairs[i] for i in self._stream.permutation(len(pairs))[:most]]
         for a, b in pairs:
             swapped |= self._swap_between(a, b)
         return swapped
@@ -228,7 +246,7 @@ class Search:
             return False
         scale = float(problem.inverse[a] + problem.inverse[b])
         # Rounded down so far that products of floats are exact whole numbers, in whatever order they are added.
-        bits = min(problem.unit_bits, (52 - int(len(self._gap)).bit_length()) // 2)
+        bits = min(problem.unit_bits, (52 - problem.weight_bits) // 2)
         fine, coarse = self._dense(left), self._dense(right)
         cut = problem.unit_bits - bits
         dot = (fine >> cut).astype(np.float64) @ (coarse >> cut).astype(np.float64).T * 4.0**cut
@@ -277,7 +295,8 @@ class Search:
 
     def _sample(self, split: int) -> np.ndarray:
         groups = np.flatnonzero((self.split_of == split) & (self._problem.fixed == FREE))
-        most = max(1, min(_SWAP_GROUPS, _SWAP_CELLS // len(self._gap)))
+        few = _SWAP_GROUPS if len(self.split_of) <= 4 * _SWAP_GROUPS else _SWAP_GROUPS // 4  # Of many, moves do most.
+        most = max(1, min(few, _SWAP_CELLS // len(self._gap)))
         if len(groups) > most:
             groups = groups[np.argsort(self._stream.priorities(len(groups)), kind="stable")[:most]]
         return groups
