@@ -38,7 +38,7 @@ def content_id(path: str | os.PathLike[str], properties: Mapping[str, str]) -> s
 
 
 def absent_files(path: str | os.PathLike[str], properties: Mapping[str, str]) -> list[str]:
-    """Names of the files that an open MIRAX slide needs and that are absent or empty; empty for other formats.
+    """Names of the files that an open MIRAX slide needs and that are not there; empty for other formats.
 
     OpenSlide notices an absent Data file only when pixels in it are read.
     """
@@ -50,7 +50,7 @@ def absent_files(path: str | os.PathLike[str], properties: Mapping[str, str]) ->
     except ValueError:
         return []
     names = [properties.get(f"mirax.DATAFILE.FILE_{number}") for number in range(count)]
-    return [name for name in names if name and not _has_content(_mirax_folder(main) / name)]
+    return [name for name in names if name and not (_mirax_folder(main) / name).is_file()]
 
 
 def absent_folder(path: str | os.PathLike[str]) -> Path | None:
@@ -66,13 +66,6 @@ def _is_mirax(path: Path) -> bool:
 
 def _mirax_folder(path: Path) -> Path:
     return path.with_suffix("")
-
-
-def _has_content(path: Path) -> bool:
-    try:
-        return path.stat().st_size > 0
-    except OSError:
-        return False
 
 
 def _add(digest: hashlib._Hash, path: Path) -> None:

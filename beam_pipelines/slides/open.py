@@ -93,8 +93,8 @@ class Slide:
             self.close()
             raise SlideError(
                 self.path,
-                f"incomplete: {', '.join(absent[:5])}{', ...' if len(absent) > 5 else ''} of its folder is absent or "
-                "empty; copy the whole folder again",
+                f"incomplete: {', '.join(absent[:5])}{', ...' if len(absent) > 5 else ''} of its folder is absent; "
+                "copy the whole folder again",
             )
         self.vendor = self.properties.get(openslide.PROPERTY_NAME_VENDOR, "unknown")
         self.mpp, self.mpp_source, mpp_notes = _mpp(self.properties, override)
