@@ -95,11 +95,12 @@ def measure(rgb: np.ndarray, mpp: float | tuple[float, float] | None = None) -> 
       ValueError: `rgb` is not uint8 [height, width, 3].
     """
     _check(rgb)
+    high, low = _extremes(rgb)  # Once for all: patches come by the million.
     return {
         "sharpness": sharpness(rgb, mpp),
-        "pen": pen_fraction(rgb),
-        "white": white_fraction(rgb),
-        "black": black_fraction(rgb),
+        "pen": _pen(rgb, high, low),
+        "white": float((low >= _WHITE_LEVEL).mean()),
+        "black": float((high < _BLACK_LEVEL).mean()),
     }
 
 
@@ -132,8 +133,8 @@ def sharpness(rgb: np.ndarray, mpp: float | tuple[float, float] | None = None) -
     high, low = _extremes(rgb)
     coloured = high - low > _TISSUE_SATURATION * high
     # Whole numbers: Rec. 601 brightness in 1/256, then the Laplacian of the inner pixels.
-    wide = rgb.astype(np.uint16)
-    grey = ((wide[..., 0] * 77 + wide[..., 1] * 150 + wide[..., 2] * 29) >> 8).astype(np.int16)
+    red, green, blue = (rgb[..., channel].astype(np.uint16) for channel in range(3))
+    grey = ((red * 77 + green * 150 + blue * 29) >> 8).astype(np.int16)
     laplacian = grey[:-2, 1:-1] + grey[2:, 1:-1] + grey[1:-1, :-2] + grey[1:-1, 2:] - 4 * grey[1:-1, 1:-1]
     # A tissue's outline is not structure in it: all four neighbours must be tissue, too.
     inside = coloured[1:-1, 1:-1] & coloured[:-2, 1:-1] & coloured[2:, 1:-1] & coloured[1:-1, :-2] & coloured[1:-1, 2:]
@@ -150,9 +151,14 @@ def pen_fraction(rgb: np.ndarray) -> float:
       ValueError: `rgb` is not uint8 [height, width, 3].
     """
     _check(rgb)
-    small = rgb[::2, ::2].astype(np.int16)  # Pen marks are hundreds of pixels wide.
-    red, green, blue = small[..., 0], small[..., 1], small[..., 2]
-    high, low = _extremes(small)
+    return _pen(rgb, *_extremes(rgb))
+
+
+def _pen(rgb: np.ndarray, high: np.ndarray, low: np.ndarray) -> float:
+    # Every second pixel will do: pen marks are hundreds of pixels wide.
+    red, green, blue, high, low = (
+        plane[::2, ::2].astype(np.int16) for plane in (rgb[..., 0], rgb[..., 1], rgb[..., 2], high, low)
+    )
     spread = high - low
     is_green = (green == high) & (green > red) & (spread > 0.20 * high) & (spread > 20)
     is_blue = (blue == high) & (red - green <= 0.25 * spread) & (spread > 0.55 * high) & (spread > 30)
