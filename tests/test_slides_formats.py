@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from beam_pipelines.slides.content import one_file_per_slide
 from beam_pipelines.slides.errors import SlideError
 from beam_pipelines.slides.open import open_slide
 from beam_pipelines.slides.plan import plan_slide
@@ -78,6 +79,18 @@ def test_every_format_has_a_content_id_of_its_own(vendor: str, paths: dict[str, 
             assert slide.content_id == again.content_id
             ids[name] = slide.content_id
     assert len(set(ids.values())) == len(WRITERS)
+
+
+def test_the_files_of_a_dicom_slide_count_once(picture: np.ndarray, paths: dict[str, Path], tmp_path: Path) -> None:
+    same = [path.as_posix() for path in sorted(paths["dicom"].parent.iterdir())]
+    other = write_dicom(tmp_path / "d", picture[:512, :512], seed="2").as_posix()
+    broken = tmp_path / "broken.dcm"
+    broken.write_bytes(bytes(500))
+    tiff = paths["generic-tiff"].as_posix()
+    assert len(same) == 3
+    assert one_file_per_slide([tiff, *same, other, str(broken)]) == [tiff, same[0], other, str(broken)]
+    with open_slide(same[2]) as last, open_slide(same[0]) as first:
+        assert (last.width_l0, last.content_id) == (first.width_l0, first.content_id)
 
 
 @VENDORS

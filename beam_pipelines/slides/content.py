@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import openslide
@@ -35,6 +35,29 @@ def content_id(path: str | os.PathLike[str], properties: Mapping[str, str]) -> s
         digest.update(companion.name.encode())
         _add(digest, companion)
     return digest.hexdigest()
+
+
+def one_file_per_slide(paths: Iterable[str]) -> list[str]:
+    """Leaves one file of each DICOM slide among paths, in their order; other paths stay as they are.
+
+    A DICOM slide is a folder of files, one or more a level, and opening any of them opens the slide: without this, a
+    pattern such as 'scans/*.dcm' would list a slide as often as it has files. Files that cannot be opened stay, so
+    that it is said what is wrong with them.
+    """
+    kept: list[str] = []
+    seen: set[tuple[str, str]] = set()
+    for path in paths:
+        if path.lower().endswith(".dcm"):
+            try:
+                with openslide.OpenSlide(path) as slide:
+                    series = (os.path.dirname(path), slide.properties.get(openslide.PROPERTY_NAME_QUICKHASH1, path))
+            except (openslide.OpenSlideError, OSError):
+                series = ("", path)
+            if series in seen:
+                continue
+            seen.add(series)
+        kept.append(path)
+    return kept
 
 
 def absent_files(path: str | os.PathLike[str], properties: Mapping[str, str]) -> list[str]:
