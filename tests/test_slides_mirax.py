@@ -274,6 +274,49 @@ def test_a_data_file_cut_short_costs_what_was_in_the_rest(copy_of: Path, picture
     assert set(_damaged_places(copy_of, picture)) == lost and 0 < len(lost) < 8
 
 
+def _zero_image(path: Path, level: int, number: int) -> None:
+    file, offset, length = image_places(path, level)[number]
+    data = bytearray(file.read_bytes())
+    data[offset : offset + length] = bytes(length)
+    file.write_bytes(data)
+
+
+def test_damage_in_a_coarse_level_costs_nothing(slide_path: Path, copy_of: Path) -> None:
+    ref = SlideRef(str(slide_path), "P1", 1)
+    _zero_image(copy_of, 3, 0)
+    with open_slide(copy_of) as slide, pytest.raises(SlideError):
+        slide.thumbnail(downsample=64)
+    whole, damaged = (plan_slide(r, [], TilingOptions()) for r in (ref, SlideRef(str(copy_of), "P1", 1)))
+    assert (whole.tissue == damaged.tissue).mean() > 0.99 and whole.tissue[:32, :32].mean() > 0.9
+    assert damaged.notes == whole.notes
+
+
+def test_what_no_level_shows_counts_as_tissue_so_that_its_patches_are_reported(copy_of: Path) -> None:
+    for level in range(4):
+        _zero_image(copy_of, level, 0)
+    everywhere = [Region("normal", shapely.box(0, 0, SIDE, SIDE))]
+    plan = plan_slide(SlideRef(str(copy_of), "P1", 1), everywhere, TilingOptions())
+    assert "of the slide is damaged and counts as tissue" in plan.notes[-1]
+    assert plan.tissue[:4, :4].all()
+    with open_slide(copy_of) as slide:
+        failed = []
+        for location in plan.locations:
+            try:
+                cut_patch(slide, location, TilingOptions())
+            except SlideError:
+                failed.append((location.x_l0, location.y_l0))
+    assert failed == [(0, 0)] and len(plan.locations) == 16
+
+
+def test_a_slide_damaged_all_over_is_given_up(copy_of: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("beam_pipelines.slides.overview._MOST_FAILURES", 10)
+    for level in range(4):
+        for number in image_places(copy_of, level):
+            _zero_image(copy_of, level, number)
+    with pytest.raises(SlideError, match="damaged in too many places; 10 reads failed, the last: damaged at x_l0="):
+        plan_slide(SlideRef(str(copy_of), "P1", 1), [], TilingOptions())
+
+
 def test_a_slide_of_one_pixel_is_named_as_too_small(tmp_path: Path) -> None:
     path = write_mirax(tmp_path / "one.mrxs", np.full((1, 1, 3), 200, np.uint8), images=(1, 1), image_px=1, levels=1)
     with open_slide(path) as slide:
