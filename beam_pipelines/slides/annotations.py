@@ -152,8 +152,8 @@ def read_annotations(
 
     Args:
       files: Paths of .csv, .geojson, .json and .xml files.
-      class_map: A ClassMap; or label in the file, any case -> "normal", "tumor", EXCLUDE, or None to leave it out. Extend
-        it with {**CLASSES, "gleason 4": "tumor"}.
+      class_map: A ClassMap; or label in the file, any case -> "normal", "tumor", EXCLUDE, or None to leave it out.
+        Extend it with {**CLASSES, "gleason 4": "tumor"}.
       frame: What coordinates count from. "auto": what the program that writes the format counts from; "level0" or
         "bounds" says it for all files.
     Raises:

@@ -1,8 +1,8 @@
 """Labels as data: what each patch shows of each class, as columns, and the rule that makes a label of them.
 
-    labels = label_shares(regions, x_l0, y_l0, 512, 512)      # once, when a slide is tiled
-    labels.columns()                                          # share_tumor, inner_tumor, centre_label, ...: kept in the table
-    LabelRule.parse("inner>0").decide(labels)                 # any time later, from the columns alone
+    labels = label_shares(regions, x_l0, y_l0, 512, 512)   # once, when a slide is tiled
+    labels.columns()                                       # share_tumor, inner_tumor, centre_label, ...: kept
+    LabelRule.parse("inner>0").decide(labels)              # any time later, from the columns alone
 
 A rule can so be changed without reading a pixel: `relabelled` does it for rows in memory, before they are split;
 beam_pipelines/relabel.py for a table.

@@ -1,7 +1,7 @@
 """Regions -> masks by the pixel-centre rule; mask -> fraction of each coarser pixel; masks as PNG.
 
 A pixel belongs to the class that is painted on top at its centre. `rasterise` draws the masks of a whole slide,
-`patch_mask` the labels of one patch's pixels; both go through `paint`, which samples the regions at a lattice of points.
+`patch_mask` the labels of one patch's pixels; both go through `paint`, which looks at points of a lattice.
 """
 
 from __future__ import annotations
@@ -232,7 +232,12 @@ def write_mask_png(path: str | os.PathLike[str], mask: np.ndarray) -> None:
       OutputError: the file cannot be written, for instance because the disk is full.
     """
     with whole_file(path) as temporary:
-        Image.fromarray(mask.astype(np.uint8) * 255).save(temporary, format="PNG")
+        temporary.write_bytes(mask_png(mask))
+
+
+def mask_png(mask: np.ndarray) -> bytes:
+    """bool [height, width] as an 8-bit grey PNG, 0 and 255."""
+    return encode_mask(mask.astype(np.uint8) * 255)
 
 
 def read_mask_png(path: str | os.PathLike[str]) -> np.ndarray:

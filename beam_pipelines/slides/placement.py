@@ -27,8 +27,8 @@ class Misplacement:
       on_tissue: Share of the annotated area that shows tissue, in [0, 1].
       dx_l0, dy_l0: What to add to the coordinates, in level-0 pixels; (0, 0) when no offset is much better.
       on_tissue_after: Share that would then show tissue.
-      cause: "bounds": the coordinates count from the corner of the scanned box, and were taken to count from that of the
-        plane; "level0": the other way round; "": the offset is neither.
+      cause: "bounds": the coordinates count from the corner of the scanned box, and were taken to count from that of
+        the plane; "level0": the other way round; "": the offset is neither.
     """
 
     on_tissue: float
