@@ -102,13 +102,13 @@ def parse_flags(arguments: Sequence[str], prog: str) -> tuple[TilingRun, argpars
     Raises:
       OptionError: Unknown flags, or values that do not fit.
     """
-    parser = _Parser(
+    parser = Parser(
         prog=prog, allow_abbrev=False, description="Cuts whole slides into patches and writes them to Cassandra."
     )
     TileSlidesOptions._add_argparse_args(parser)
     parser.epilog = "Any other Beam pipeline option may follow, such as --runner."
     flags, rest = parser.parse_known_args(arguments)
-    _refuse_unknown(rest)
+    refuse_unknown(rest)
     if flags.output is None:
         raise OptionError("no output folder given; pass --output DIR")
     run = TilingRun(
@@ -142,16 +142,16 @@ def parse_flags(arguments: Sequence[str], prog: str) -> tuple[TilingRun, argpars
     return run, flags
 
 
-class _Parser(argparse.ArgumentParser):
+class Parser(argparse.ArgumentParser):
     """argparse, with its complaints as our errors: one line, like any other wrong setting."""
 
     def error(self, message: str) -> NoReturn:
         raise OptionError(f"{message}; see --help")
 
 
-def _refuse_unknown(flags: Sequence[str]) -> None:
+def refuse_unknown(flags: Sequence[str]) -> None:
     """Beam drops what it does not know with a warning; a misspelt flag deserves better."""
-    beam = _Parser(allow_abbrev=False, add_help=False, conflict_handler="resolve")
+    beam = Parser(allow_abbrev=False, add_help=False, conflict_handler="resolve")
     for options in PipelineOptions.__subclasses__():
         if options is not TileSlidesOptions:
             options._add_argparse_args(beam)

@@ -6,11 +6,12 @@ short line per slide or group of patches; lines this short are appended whole ev
 
 import collections
 import contextlib
+import functools
 import os
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import TextIO
@@ -29,12 +30,25 @@ def note_progress(path: str | os.PathLike[str], kind: str, count: int) -> None:
 
 
 @contextlib.contextmanager
-def shown_progress(path: Path, slides: int, *, stream: TextIO | None = None) -> Iterator[None]:
-    """Shows on stderr, while the block runs, what workers note in `path`; the file is gone afterwards."""
+def shown_progress(
+    path: Path,
+    slides: int,
+    *,
+    stream: TextIO | None = None,
+    line: Callable[[Mapping[str, int], float], str] | None = None,
+) -> Iterator[None]:
+    """Shows on stderr, while the block runs, what workers note in `path`; the file is gone afterwards.
+
+    Args:
+      path: What note_progress is given.
+      slides: How many there are.
+      stream: Where to show it; None is stderr.
+      line: Makes the line of the sums by kind and of the seconds; None is the one of tiling.
+    """
     stream = sys.stderr if stream is None else stream
     with contextlib.suppress(OSError):  # Then nothing is shown. A result that cannot be written is told by its writer.
         path.write_bytes(b"")
-    ticker = _Ticker(path, slides, stream)
+    ticker = _Ticker(path, stream, line or functools.partial(_tiling_line, slides))
     try:
         with ticker:
             yield
@@ -44,9 +58,9 @@ def shown_progress(path: Path, slides: int, *, stream: TextIO | None = None) -> 
 
 
 class _Ticker:
-    def __init__(self, path: Path, slides: int, stream: TextIO) -> None:
+    def __init__(self, path: Path, stream: TextIO, line: Callable[[Mapping[str, int], float], str]) -> None:
         self._path = path
-        self._slides = slides
+        self._make_line = line
         self._stream = stream
         self._terminal = stream.isatty()
         self._started_s = time.monotonic()
@@ -80,8 +94,11 @@ class _Ticker:
         for line in self._path.read_text().splitlines():
             kind, _, count = line.partition(" ")
             sums[kind] += int(count)
-        elapsed_s = time.monotonic() - self._started_s
-        cut = f"{sums['cut']:,} of {sums['planned']:,} patches cut"
-        if sums["skipped"]:
-            cut += f", {sums['skipped']:,} stored before"
-        return f"{sums['slides']} of {self._slides} slides planned, {cut}, {elapsed_s:.0f} s"
+        return self._make_line(sums, time.monotonic() - self._started_s)
+
+
+def _tiling_line(slides: int, sums: Mapping[str, int], elapsed_s: float) -> str:
+    cut = f"{sums['cut']:,} of {sums['planned']:,} patches cut"
+    if sums["skipped"]:
+        cut += f", {sums['skipped']:,} stored before"
+    return f"{sums['slides']} of {slides} slides planned, {cut}, {elapsed_s:.0f} s"

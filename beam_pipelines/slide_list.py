@@ -58,7 +58,7 @@ def list_slides(run: TilingRun) -> SlideList:
       OptionError: A pattern matches nothing, two slides cannot be told apart, or the slide table cannot be used.
     """
     paths = _match_slides(run.slides)
-    annotations = read_annotations(_match(run.annotations, "annotations"))
+    annotations = read_annotations(match_files(run.annotations, "annotations"))
     table = {} if run.slide_table is None else read_slide_table(run.slide_table)
     tasks = []
     for path in paths:
@@ -116,7 +116,7 @@ def _match_slides(patterns: Iterable[str]) -> list[str]:
 
 def _match_slide(pattern: str) -> list[str]:
     if not os.path.isdir(pattern):
-        return _match([pattern], "slides")
+        return match_files([pattern], "slides")
     # Other things lie in folders too: only names with a slide's suffix count.
     paths = sorted(os.path.abspath(entry.path) for entry in os.scandir(pattern) if entry.is_file())
     paths = [path for path in paths if slide_key(path) != os.path.basename(path)]
@@ -127,7 +127,7 @@ def _match_slide(pattern: str) -> list[str]:
     return paths
 
 
-def _match(patterns: Iterable[str], what: str) -> list[str]:
+def match_files(patterns: Iterable[str], what: str) -> list[str]:
     """Files that match, absolute, each once. Folders do not count: a MIRAX slide keeps its pixels in one."""
     found: dict[str, None] = {}
     for pattern in patterns:
