@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from beam_pipelines import files
 from beam_pipelines.slides.annotations import AnnotationProblem, Region, read_annotations, slide_key
 from beam_pipelines.slides.tiles import SlideRef
 from beam_pipelines.tiling_run import TilingRun
@@ -58,7 +59,7 @@ def list_slides(run: TilingRun) -> SlideList:
       OptionError: A pattern matches nothing, two slides cannot be told apart, or the slide table cannot be used.
     """
     paths = _match_slides(run.slides)
-    annotations = read_annotations(_match(run.annotations, "annotations"))
+    annotations = read_annotations(match_files(run.annotations, "annotations"))
     table = {} if run.slide_table is None else read_slide_table(run.slide_table)
     tasks = []
     for path in paths:
@@ -115,10 +116,10 @@ def _match_slides(patterns: Iterable[str]) -> list[str]:
 
 
 def _match_slide(pattern: str) -> list[str]:
-    if not os.path.isdir(pattern):
-        return _match([pattern], "slides")
+    if not files.is_folder(pattern):
+        return match_files([pattern], "slides")
     # Other things lie in folders too: only names with a slide's suffix count.
-    paths = sorted(os.path.abspath(entry.path) for entry in os.scandir(pattern) if entry.is_file())
+    paths = files.match(files.join(pattern, "*") if files.is_url(pattern) else os.path.join(glob.escape(pattern), "*"))
     paths = [path for path in paths if slide_key(path) != os.path.basename(path)]
     if not paths:
         raise OptionError(
@@ -127,16 +128,15 @@ def _match_slide(pattern: str) -> list[str]:
     return paths
 
 
-def _match(patterns: Iterable[str], what: str) -> list[str]:
-    """Files that match, absolute, each once. Folders do not count: a MIRAX slide keeps its pixels in one."""
+def match_files(patterns: Iterable[str], what: str) -> list[str]:
+    """Files that match, absolute or URLs, each once. Folders do not count: a MIRAX slide keeps its pixels in one."""
     found: dict[str, None] = {}
     for pattern in patterns:
-        files = [path for path in sorted(glob.glob(pattern, recursive=True)) if not os.path.isdir(path)]
-        if not files:
-            raise OptionError(
-                f"--{what} {pattern!r} matches no file (from {os.getcwd()!r}); check the path and quote it"
-            )
-        found.update((os.path.abspath(path), None) for path in files)
+        paths = files.match(pattern)
+        if not paths:
+            where = "" if files.is_url(pattern) else f" (from {os.getcwd()!r})"
+            raise OptionError(f"--{what} {pattern!r} matches no file{where}; check the path and quote it")
+        found.update(dict.fromkeys(paths))
     return list(found)
 
 

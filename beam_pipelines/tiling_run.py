@@ -2,11 +2,13 @@
 
 import dataclasses
 import re
-from pathlib import Path
+from collections.abc import Mapping
 
+from beam_pipelines import files
+from beam_pipelines.local_copies import CopyCache
 from beam_pipelines.row_writer import WriteOptions
 from beam_pipelines.slides.encode import check_encoding
-from beam_pipelines.slides.tiles import TilingOptions
+from beam_pipelines.slides.tiles import LABELS, TilingOptions
 from tfcass.cluster import Cluster
 from tfcass.errors import OptionError
 
@@ -19,8 +21,9 @@ class TilingRun:
     """One run of the tiling pipeline.
 
     Attributes:
-      slides: Patterns of slide files, such as "slides/*.svs"; a folder stands for the slides in it.
-      output: Folder for masks, summary and dead letters. Every worker writes to it.
+      slides: Patterns of slide files, such as "slides/*.svs" or "gs://bucket/*.svs"; a folder (a URL that ends in "/")
+        stands for the slides in it.
+      output: Folder or URL for masks, ledger, summary, report and dead letters. Every worker writes to it.
       keyspace: Keyspace of both tables; made when absent.
       cluster: How the cluster is reached; may be None in a dry run.
       annotations: Patterns of .csv, .geojson and .json files (see slides/annotations.py).
@@ -29,12 +32,15 @@ class TilingRun:
         slide_num. A name without a match is a patient of its own, slide number 0.
       tiling: How slides are cut.
       encoding, quality: Of the stored patches: "jpeg" with a quality in [1, 100], "png" or "tiff".
-      metadata_table, data_table: Names of the tables. Give each encoding a data table of its own.
+      metadata_table, data_table, slides_table: Names of the tables. Give each encoding a data table of its own, and
+        each metadata table a table of slides of its own.
       write: Bounds and retries of the writes.
       workers: Processes of the local runner; 1 runs everything in this process.
       limit: The first so many slides only; None means all.
       overwrite: Writes patches again that are stored already, instead of skipping them.
       dry_run: Plans and draws masks; opens no connection and reads no patch.
+      report: Writes report.html: what became of each slide, in pictures drawn from what the database returns.
+      copies: Where slides on remote filesystems are copied to, and how many bytes of them stay.
       progress: Shows on stderr how far the run is.
       beam_flags: Further pipeline options, such as ("--runner=FlinkRunner",). A runner or running mode in them replaces
         the local runner.
@@ -54,11 +60,14 @@ class TilingRun:
     quality: int = 90
     metadata_table: str = "metadata_by_nat"
     data_table: str = "data_by_uuid"
+    slides_table: str = "slides"
     write: WriteOptions = WriteOptions()
     workers: int = 2
     limit: int | None = None
     overwrite: bool = False
     dry_run: bool = False
+    report: bool = True
+    copies: CopyCache = CopyCache()
     progress: bool = True
     beam_flags: tuple[str, ...] = ()
 
@@ -69,7 +78,7 @@ class TilingRun:
                 raise OptionError(f"{name}={value!r} is a text; pass a tuple of texts: ({value!r},)")
             object.__setattr__(self, name, tuple(str(item) for item in value))
         # Workers may have another working directory.
-        object.__setattr__(self, "output", str(Path(self.output).absolute()))
+        object.__setattr__(self, "output", files.absolute(self.output))
         if not self.slides:
             raise OptionError("no slides given; pass --slides 'folder/*.svs'")
         if not self.dry_run and self.cluster is None:
@@ -92,9 +101,19 @@ class TilingRun:
             )
 
     @property
+    def class_labels(self) -> Mapping[str, int]:
+        """Class -> label, in painter's order."""
+        return LABELS
+
+    @property
     def metadata_name(self) -> str:
         """ "keyspace.table" of the metadata."""
         return f"{self.keyspace}.{self.metadata_table}"
+
+    @property
+    def slides_name(self) -> str:
+        """ "keyspace.table" of the slides."""
+        return f"{self.keyspace}.{self.slides_table}"
 
     @property
     def data_name(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import os
 from collections.abc import Iterable
@@ -105,6 +106,13 @@ def mask_fraction(mask: np.ndarray, from_level: int = 6, to_level: int = 9) -> n
     return blocks.mean(axis=(1, 3), dtype=np.float64).astype(np.float32)
 
 
+def mask_png(mask: np.ndarray) -> bytes:
+    """bool [height, width] -> an 8-bit grey PNG, 0 and 255."""
+    content = io.BytesIO()
+    Image.fromarray(mask.astype(np.uint8) * 255).save(content, format="PNG")
+    return content.getvalue()
+
+
 def write_mask_png(path: str | os.PathLike[str], mask: np.ndarray) -> None:
     """Writes bool [height, width] as an 8-bit grey PNG, 0 and 255, whole or not at all.
 
@@ -112,7 +120,7 @@ def write_mask_png(path: str | os.PathLike[str], mask: np.ndarray) -> None:
       OutputError: the file cannot be written, for instance because the disk is full.
     """
     with whole_file(path) as temporary:
-        Image.fromarray(mask.astype(np.uint8) * 255).save(temporary, format="PNG")
+        temporary.write_bytes(mask_png(mask))
 
 
 def read_mask_png(path: str | os.PathLike[str]) -> np.ndarray:

@@ -11,7 +11,8 @@ from beam_pipelines.slides.annotations import Region, clip_to_slide
 from beam_pipelines.slides.encode import encode
 from beam_pipelines.slides.masks import mask_fraction, rasterise
 from beam_pipelines.slides.open import Slide, open_slide
-from beam_pipelines.slides.tiles import PatchLocation, SlideRef, TilingOptions, plan_patches
+from beam_pipelines.slides.quality import rejection
+from beam_pipelines.slides.tiles import PatchLocation, Rejections, SlideRef, TilingOptions, plan_patches
 from beam_pipelines.slides.tissue import tissue_mask
 
 
@@ -34,6 +35,22 @@ class SlidePlan:
     annotated_masks: Mapping[str, np.ndarray]
     tissue: np.ndarray
     notes: tuple[str, ...]
+    geometry: object = None
+    grid: object = None
+    rejections: object = None
+
+
+@dataclasses.dataclass(frozen=True)
+class CutPatch:
+    data: bytes | None
+    quality: dict
+    rejected: object
+
+
+def cut_and_judge(slide, location, options, encoding="jpeg", quality=90):
+    rgb = slide.read_patch(location.x_l0, location.y_l0, options.patch_size, options.patch_downsample)
+    white = float((rgb.min(axis=2) > 230).mean())
+    return CutPatch(encode(rgb, encoding, quality), {"white": white}, rejection("white", white, options.quality))
 
 
 def plan_slide(ref: SlideRef, regions: Iterable[Region], options: TilingOptions) -> SlidePlan:
@@ -61,7 +78,35 @@ def plan_slide(ref: SlideRef, regions: Iterable[Region], options: TilingOptions)
             options=options,
         )
         notes = (*slide.notes, *problems, *_frame_alarm(annotated, tissue))
-    return SlidePlan(ref, tuple(locations), rejected, annotated, tissue, notes)
+        import types
+
+        geometry = types.SimpleNamespace(
+            width_l0=slide.width_l0,
+            height_l0=slide.height_l0,
+            vendor=slide.vendor,
+            content_id=slide.content_id,
+            mpp=slide.mpp,
+            mpp_source="slide" if slide.mpp else None,
+            level_downsamples=slide.level_downsamples,
+        )
+        grid = types.SimpleNamespace(width_l0=float(options.footprint_l0), height_l0=float(options.footprint_l0))
+        fr = mask_fraction(tissue, *levels)
+        kept = {(l.x_l0, l.y_l0) for l in locations}
+        rest = [
+            (x * options.footprint_l0, y * options.footprint_l0, fr[y, x])
+            for y in range(fr.shape[0])
+            for x in range(fr.shape[1])
+            if (x * options.footprint_l0, y * options.footprint_l0) not in kept
+        ]
+        rej = Rejections(
+            np.array([r[0] for r in rest], np.int64),
+            np.array([r[1] for r in rest], np.int64),
+            ["too little tissue"] * len(rest),
+            ["tissue"] * len(rest),
+            np.array([r[2] for r in rest], np.float32),
+            np.full(len(rest), options.min_tissue, np.float32),
+        )
+    return SlidePlan(ref, tuple(locations), rejected, annotated, tissue, notes, geometry, grid, rej)
 
 
 def cut_patch(

@@ -9,6 +9,7 @@ from types import MappingProxyType
 
 import numpy as np
 
+from beam_pipelines.slides.quality import QualityOptions
 from tfcass.errors import OptionError
 
 LABELS: Mapping[str, int] = MappingProxyType({"normal": 0, "tumor": 1})
@@ -41,6 +42,7 @@ class TilingOptions:
     patch_size: int = 256
     min_tissue: float = 0.30
     min_annotated: float = 0.5
+    quality: QualityOptions = QualityOptions()
 
     def __post_init__(self) -> None:
         for name in ("mask_level", "decision_level", "patch_level"):
@@ -82,6 +84,16 @@ class TilingOptions:
     def grid(self) -> str:
         """What a patch's pixels depend on besides the slide and the corner: part of its id."""
         return f"level={self.patch_level} size={self.patch_size}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Rejections:
+    x_l0: np.ndarray
+    y_l0: np.ndarray
+    reasons: list
+    metrics: list
+    value: np.ndarray
+    threshold: np.ndarray
 
 
 @dataclasses.dataclass(frozen=True)
