@@ -19,7 +19,7 @@ class TileSlidesOptions(PipelineOptions):
 
     @classmethod
     def _add_argparse_args(cls, parser: argparse.ArgumentParser) -> None:
-        run, tiling, write = TilingRun, TilingOptions(), WriteOptions()
+        run, tiling = TilingRun, TilingOptions()
         add = parser.add_argument
         add(
             "--slides",
@@ -40,19 +40,7 @@ class TileSlidesOptions(PipelineOptions):
         add("--metadata-table", default=run.metadata_table, help="(default: %(default)s)")
         add("--data-table", default=run.data_table, help="one per encoding (default: %(default)s)")
 
-        add("--host", action="append", metavar="ADDRESS", help="contact point of the cluster; repeatable")
-        add("--port", type=int, default=9042, help="(default: %(default)s)")
-        add("--local-dc", metavar="NAME", help="datacenter to write in (default: that of the first host)")
-        add("--user", help="user name; needs --password-env or --password-file")
-        add("--password-env", metavar="NAME", help="environment variable that holds the password")
-        add("--password-file", metavar="PATH", help="file that holds the password")
-        add("--tls", action="store_true", help="encrypt, trusting the system's authorities unless --tls-ca is given")
-        add("--tls-ca", metavar="PEM", help="authority to trust; turns TLS on")
-        add("--tls-cert", metavar="PEM", help="client certificate; turns TLS on")
-        add("--tls-key", metavar="PEM", help="its key")
-        add("--tls-no-hostname-check", action="store_true", help="accept a certificate for another host name")
-        add("--consistency", default=write.consistency, help="acknowledgement of writes (default: %(default)s)")
-        add("--max-in-flight", type=int, default=write.max_in_flight, help="rows, per worker (default: %(default)s)")
+        add_cluster_flags(parser)
 
         add("--mask-level", type=int, default=tiling.mask_level, help="level of the masks (default: %(default)s)")
         add(
@@ -87,6 +75,25 @@ class TileSlidesOptions(PipelineOptions):
         add("--debug", action="store_true", help="show the log and tracebacks")
 
 
+def add_cluster_flags(parser: argparse.ArgumentParser) -> None:
+    """The flags that `cluster_of` reads, and those of writes; all commands have them."""
+    write = WriteOptions()
+    add = parser.add_argument
+    add("--host", action="append", metavar="ADDRESS", help="contact point of the cluster; repeatable")
+    add("--port", type=int, default=9042, help="(default: %(default)s)")
+    add("--local-dc", metavar="NAME", help="datacenter to write in (default: that of the first host)")
+    add("--user", help="user name; needs --password-env or --password-file")
+    add("--password-env", metavar="NAME", help="environment variable that holds the password")
+    add("--password-file", metavar="PATH", help="file that holds the password")
+    add("--tls", action="store_true", help="encrypt, trusting the system's authorities unless --tls-ca is given")
+    add("--tls-ca", metavar="PEM", help="authority to trust; turns TLS on")
+    add("--tls-cert", metavar="PEM", help="client certificate; turns TLS on")
+    add("--tls-key", metavar="PEM", help="its key")
+    add("--tls-no-hostname-check", action="store_true", help="accept a certificate for another host name")
+    add("--consistency", default=write.consistency, help="acknowledgement of writes (default: %(default)s)")
+    add("--max-in-flight", type=int, default=write.max_in_flight, help="rows, per worker (default: %(default)s)")
+
+
 def parse_flags(arguments: Sequence[str], prog: str) -> tuple[TilingRun, argparse.Namespace]:
     """Turns a command line into a run, and the flags that concern only the command itself.
 
@@ -108,7 +115,7 @@ def parse_flags(arguments: Sequence[str], prog: str) -> tuple[TilingRun, argpars
         slides=tuple(flags.slides or ()),
         output=flags.output,
         keyspace=flags.keyspace,
-        cluster=_cluster(flags),
+        cluster=cluster_of(flags),
         annotations=tuple(flags.annotations or ()),
         slide_table=flags.slide_table,
         name_pattern=flags.name_pattern,
@@ -153,7 +160,12 @@ def _refuse_unknown(flags: Sequence[str]) -> None:
         raise OptionError(f"unknown flag {unknown[0]!r}; see --help")
 
 
-def _cluster(flags: argparse.Namespace) -> Cluster | None:
+def cluster_of(flags: argparse.Namespace) -> Cluster | None:
+    """The cluster that the flags of `add_cluster_flags` name, or None when they name no host.
+
+    Raises:
+      OptionError: Flags that do not go together.
+    """
     if not flags.host:
         return None
     auth = None
