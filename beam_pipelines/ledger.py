@@ -6,8 +6,9 @@
     near = left_out.filter((pc.field("metric") == "tissue") & (pc.field("value") > 0.2))
 
 A row is a place of the grid, or a patch, that is not in the database: slide, x, y (level-0 pixels), reason, metric,
-value, threshold, and the patch_id of one that was cut and then rejected. So the effect of another threshold is known
-without the slide, and a rerun does not cut again what the same thresholds would reject.
+value, threshold; besides, the shares of it that show tissue and that are annotated as `label`, and the patch_id of a
+patch that was cut and then rejected. So the effect of other thresholds is known without the slide, and a rerun does not
+cut again what the same thresholds would reject.
 
 Files, not a table of the database: nine tenths of a slide are left out, are only ever looked at slide by slide, and
 have no part in training.
@@ -18,13 +19,14 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from beam_pipelines import files
 from beam_pipelines.slides.annotations import slide_key
-from beam_pipelines.slides.tiles import Rejections
+from beam_pipelines.slides.tiles import REASONS, Rejections
 from tfcass.errors import OptionError
 
 SCHEMA = pa.schema(
@@ -37,6 +39,9 @@ SCHEMA = pa.schema(
         ("metric", pa.dictionary(pa.int32(), pa.string())),
         ("value", pa.float32()),
         ("threshold", pa.float32()),
+        ("tissue", pa.float32()),
+        ("annotated", pa.float32()),
+        ("label", pa.int32()),
     ]
 )
 _FOLDER = "ledger"
@@ -48,17 +53,23 @@ def ledger_path(output: str, slide: str) -> str:
 
 def planned_ledger(slide: str, rejections: Rejections, rejected: Sequence[Mapping[str, Any]]) -> pa.Table:
     """What planning left out of a slide, and the patches that an earlier run rejected for their pixels."""
-    count = len(rejections.x_l0)
+    count, code = len(rejections), rejections.reason.astype(np.int32)
+    metrics = [REASONS[reason][0] for reason in rejections.reasons]
+    thresholds = np.array([rejections.thresholds[reason] for reason in rejections.reasons], np.float32)
+    of_tissue = np.array([metric == "tissue" for metric in metrics])
     planned = pa.table(
         {
-            "slide": pa.array([slide] * count, pa.string()),
+            "slide": pa.DictionaryArray.from_arrays(np.zeros(count, np.int32), [slide]),
             "x": rejections.x_l0,
             "y": rejections.y_l0,
             "patch_id": pa.nulls(count, pa.string()),
-            "reason": pa.array(rejections.reasons, pa.string()),
-            "metric": pa.array(rejections.metrics, pa.string()),
-            "value": rejections.value,
-            "threshold": rejections.threshold,
+            "reason": pa.DictionaryArray.from_arrays(code, list(rejections.reasons)),
+            "metric": pa.DictionaryArray.from_arrays(code, metrics).cast(pa.string()),
+            "value": np.where(of_tissue[code], rejections.tissue, rejections.annotated),
+            "threshold": thresholds[code],
+            "tissue": rejections.tissue,
+            "annotated": rejections.annotated,
+            "label": pa.array(rejections.label, mask=rejections.label < 0),
         }
     )
     return pa.concat_tables([planned.cast(SCHEMA), _rows(rejected)]).unify_dictionaries()
@@ -114,7 +125,7 @@ def _read(path: str) -> pa.Table:
 
 def _rows(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
     """As the ledger has them; other entries of the mappings are left out."""
-    plain = [{name: row[name] for name in SCHEMA.names} for row in rows]
+    plain = [{name: row.get(name) for name in SCHEMA.names} for row in rows]
     return pa.Table.from_pylist(plain, pa.schema([(field.name, _plain(field.type)) for field in SCHEMA])).cast(SCHEMA)
 
 

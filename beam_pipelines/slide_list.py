@@ -5,11 +5,13 @@ import dataclasses
 import glob
 import os
 import re
+import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from beam_pipelines import files
-from beam_pipelines.slides.annotations import AnnotationProblem, Region, read_annotations, slide_key
+from beam_pipelines.slides.annotations import AnnotationProblem, Annotations, Region, read_annotations, slide_key
+from beam_pipelines.slides.mpp_table import read_mpp_table
 from beam_pipelines.slides.tiles import SlideRef
 from beam_pipelines.tiling_run import TilingRun
 from tfcass.errors import OptionError
@@ -44,7 +46,7 @@ class SlideList:
     Attributes:
       tasks: The slides, by file name.
       problems: What is wrong with the annotation files.
-      absent_slides: Slides that annotations or the slide table name and no pattern matches.
+      absent_slides: Slides that annotations, tables or tissue masks name and no pattern matches.
     """
 
     tasks: tuple[SlideTask, ...]
@@ -59,16 +61,43 @@ def list_slides(run: TilingRun) -> SlideList:
       OptionError: A pattern matches nothing, two slides cannot be told apart, or the slide table cannot be used.
     """
     paths = _match_slides(run.slides)
-    annotations = read_annotations(match_files(run.annotations, "annotations"))
+    annotations = _annotations(run)
     table = {} if run.slide_table is None else read_slide_table(run.slide_table)
+    mpps = {} if run.mpp_table is None else read_mpp_table(run.mpp_table)
+    masks = {_mask_key(path): path for path in match_files(run.tissue_masks, "tissue-masks")}
     tasks = []
     for path in paths:
         patient_id, slide_num, notes = _identify(path, run, table)
-        tasks.append(SlideTask(SlideRef(path, patient_id, slide_num), annotations.of(path), notes))
+        ref = SlideRef(
+            path, patient_id, slide_num, mpp=mpps.get(slide_key(path)), tissue_mask=masks.get(slide_key(path))
+        )
+        tasks.append(SlideTask(ref, annotations.of(path), notes))
     _refuse_twins(tasks)
     keys = {slide_key(path) for path in paths}
-    absent = sorted({*annotations.regions_by_slide, *table} - keys)
+    absent = sorted({*annotations.regions_by_slide, *table, *mpps, *masks} - keys)
     return SlideList(tuple(tasks[: run.limit]), annotations.problems, tuple(absent))
+
+
+def _annotations(run: TilingRun) -> Annotations:
+    """Reads annotation files; remote ones are copied here first, being small."""
+    paths = match_files(run.annotations, "annotations")
+    with tempfile.TemporaryDirectory(prefix="tfcass-annotations-") as folder:
+        remote = {}
+        for number, path in enumerate(path for path in paths if files.is_url(path)):
+            copy = Path(folder) / str(number) / os.path.basename(path)
+            files.write_bytes(str(copy), files.read_bytes(path))
+            remote[str(copy)] = path
+        local = {path: copy for copy, path in remote.items()}
+        found = read_annotations([local.get(path, path) for path in paths], run.classes, frame=run.annotation_frame)
+    problems = tuple(
+        dataclasses.replace(problem, file=remote.get(problem.file, problem.file)) for problem in found.problems
+    )
+    return dataclasses.replace(found, problems=problems)
+
+
+def _mask_key(path: str) -> str:
+    """The slide that a tissue mask is of: S1.png and S1_tissue.png are S1's."""
+    return slide_key(os.path.splitext(os.path.basename(path))[0].removesuffix("_tissue"))
 
 
 def read_slide_table(path: str | os.PathLike[str]) -> dict[str, tuple[str, int]]:

@@ -158,14 +158,16 @@ def recipe(task: SlideTask, run: TilingRun) -> str:
     Raises:
       OSError: The slide's file is gone.
     """
-    regions = [(region.label, shapely.to_wkb(region.polygon).hex()) for region in task.regions]
-    told = [_RECIPE_VERSION, files.fingerprint(task.ref.path), options_json(run), run.data_name, repr(regions)]
-    return hashlib.sha256("\n".join([*told, repr(task.ref)]).encode()).hexdigest()
+    regions = [(region.label, region.frame, shapely.to_wkb(region.polygon).hex()) for region in task.regions]
+    paths = [task.ref.path, *([task.ref.tissue_mask] if task.ref.tissue_mask else [])]
+    told = [_RECIPE_VERSION, *map(files.fingerprint, paths), options_json(run), repr(task.ref), repr(regions)]
+    return hashlib.sha256("\n".join(told).encode()).hexdigest()
 
 
 def options_json(run: TilingRun) -> str:
     """How slides are cut and encoded, as text of a fixed order."""
-    told = {"tiling": dataclasses.asdict(run.tiling), "encoding": run.encoding, "quality": run.quality}
+    told = {name: getattr(run, name) for name in ("encoding", "quality", "label_masks", "annotation_frame")}
+    told |= {"tiling": dataclasses.asdict(run.tiling), "classes": dataclasses.asdict(run.classes)}
     return json.dumps(told, sort_keys=True, default=str)
 
 

@@ -42,6 +42,8 @@ class SlideStore:
             metadata_table=run.metadata_table,
             data_table=run.data_table,
             slides_table=run.slides_table,
+            label_type="blob" if run.label_masks else "int",
+            more_columns=run.label_columns,
         )
         with run.cluster.session() as session:
             yield cls(SlideRows(session, run), StoredPatches(session, run))

@@ -16,6 +16,7 @@ import collections
 import contextlib
 import dataclasses
 import json
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
@@ -32,14 +33,15 @@ from beam_pipelines.progress import note_progress
 from beam_pipelines.sessions import SESSIONS
 from beam_pipelines.slide_list import SlideTask
 from beam_pipelines.slide_rows import SlideRows, options_json, versions_json
-from beam_pipelines.slides.annotations import slide_key
+from beam_pipelines.slides.annotations import Region, slide_key
 from beam_pipelines.slides.encode import encode
 from beam_pipelines.slides.errors import SlideError
-from beam_pipelines.slides.masks import mask_png
+from beam_pipelines.slides.labels import label_columns
+from beam_pipelines.slides.masks import cut_out, encode_mask, mask_png, patch_mask
 from beam_pipelines.slides.open import Slide, open_slide
 from beam_pipelines.slides.plan import SlidePlan, cut_and_judge, plan_slide
-from beam_pipelines.slides.quality import Rejection, rejection
-from beam_pipelines.slides.tiles import PatchLocation, TilingOptions
+from beam_pipelines.slides.quality import METRICS, QualityOptions, Rejection, judge
+from beam_pipelines.slides.tiles import PatchLocation, SlideRef, TilingOptions
 from beam_pipelines.stored import StoredOtherwise, StoredPatches, Unstored
 from beam_pipelines.summary import COMPARE, COPIES, PLAN, SlideStatus
 from beam_pipelines.tiling_run import TilingRun
@@ -51,6 +53,8 @@ _GROUP = 32  # Patches of one element: a second of work, so that workers end tog
 _OPEN_SLIDES = 4  # Per DoFn instance. Groups come in any order; OpenSlide keeps 32 MiB of decoded pixels for each.
 
 RECORDS = "records"
+_PLANNED_COLUMNS = ("patient_id", "slide_num", "label", "patch_id", "slide", "level", "mpp", "tissue")
+_CLASS = "class_label"  # The metadata's label, while the data table's is a mask.
 
 # What became of a slide or a patch: ("plan" | "dead" | "rejected", fields) or ("written", (slide, count)).
 Record = tuple[str, Any]
@@ -62,6 +66,7 @@ class PatchGroup:
 
     path: str
     locations: tuple[PatchLocation, ...]
+    regions: tuple[Region, ...] = ()  # What is annotated on them, when their masks are asked.
 
 
 def progress_file(output: str) -> str:
@@ -76,6 +81,12 @@ def thumbnail_path(output: str, slide: str) -> str:
 def mask_path(output: str, slide: str, name: str) -> str:
     """The mask of a class, or of "tissue"."""
     return files.join(output, "masks", f"{slide_key(slide)}_{name}.png")
+
+
+def metadata_columns(run: TilingRun) -> tuple[str, ...]:
+    """What a run writes to the metadata table: all that it has by name, but shares of classes only of the run's own."""
+    others = set(label_columns()) - set(run.label_columns)
+    return tuple(dict.fromkeys(name for name in (*METADATA_COLUMNS, *run.label_columns) if name not in others))
 
 
 def build(
@@ -116,11 +127,16 @@ def _cut_and_write(groups: beam.PCollection, run: TilingRun) -> list[beam.PColle
         | "Spread patches" >> beam.Reshuffle()
         | "Cut" >> beam.ParDo(CutPatchesFn(run)).with_outputs(RECORDS, main="rows")
     )
+    columns = metadata_columns(run)
+    carried = (*(name for name in columns if name != "label"), _CLASS)
     data = cut["rows"] | "Write data" >> WriteToCassandra(
-        run.data_name, columns=tuple(DATA_COLUMNS), emit=tuple(METADATA_COLUMNS), **settings
+        run.data_name, columns=tuple(DATA_COLUMNS), emit=carried, **settings
     )
-    metadata = data.written | "Write metadata" >> WriteToCassandra(
-        run.metadata_name, columns=tuple(METADATA_COLUMNS), emit=("slide", "patch_id"), **settings
+    metadata = (
+        data.written
+        | "Metadata" >> beam.Map(lambda row: {**row, "label": row[_CLASS]})
+        | "Write metadata"
+        >> WriteToCassandra(run.metadata_name, columns=columns, emit=("slide", "patch_id"), **settings)
     )
     written = (
         metadata.written
@@ -185,8 +201,9 @@ class PlanSlideFn(beam.DoFn):
 
     def process(self, task: SlideTask) -> Iterator[Any]:
         try:
-            with local_copy(task.ref.path, self._run.copies) as path:
-                plan = plan_slide(dataclasses.replace(task.ref, path=path), task.regions, self._run.tiling)
+            with contextlib.ExitStack() as held:
+                path = held.enter_context(local_copy(task.ref.path, self._run.copies))
+                plan = plan_slide(self._local(task.ref, path, held), task.regions, self._run.tiling, self._run.classes)
                 picture = _picture(path, self._run.tiling)
             unstored = self._unstored(task, plan)
         except SlideError as error:  # A bad slide is data. Anything else is a bug, or no room for masks: the run fails.
@@ -211,12 +228,28 @@ class PlanSlideFn(beam.DoFn):
         for row in rejected:
             yield TaggedOutput(RECORDS, ("rejected", {**row, "known": True}))
         for first in range(0, len(left), _GROUP):
-            yield PatchGroup(task.ref.path, left[first : first + _GROUP])
+            yield self._group(task, plan, left[first : first + _GROUP])
 
     def teardown(self) -> None:
         if self._session is not None:
             self._session = None
             SESSIONS.release(self._run.cluster)
+
+    def _local(self, ref: SlideRef, path: str, held: contextlib.ExitStack) -> SlideRef:
+        """The slide with local paths; copies stay until `held` closes."""
+        mask = ref.tissue_mask
+        if mask is not None:
+            mask = held.enter_context(local_copy(mask, self._run.copies))
+        return dataclasses.replace(ref, path=path, tissue_mask=mask)
+
+    def _group(self, task: SlideTask, plan: SlidePlan, locations: Sequence[PatchLocation]) -> PatchGroup:
+        """With no more of the annotations than lies on these patches: elements travel."""
+        if not self._run.label_masks:
+            return PatchGroup(task.ref.path, tuple(locations))
+        left, top = (min(getattr(location, name) for location in locations) for name in ("x_l0", "y_l0"))
+        right, bottom = (max(getattr(location, name) for location in locations) for name in ("x_l0", "y_l0"))
+        box = (left, top, right - left + plan.grid.width_l0, bottom - top + plan.grid.height_l0)
+        return PatchGroup(task.ref.path, tuple(locations), cut_out(plan.regions, *box))
 
     def _unstored(self, task: SlideTask, plan: SlidePlan) -> Unstored:
         if self._stored is None:
@@ -235,7 +268,7 @@ class PlanSlideFn(beam.DoFn):
         left: list[PatchLocation] = []
         for location in locations:
             row = judged.get(str(location.patch_id))
-            again = None if row is None else rejection(row["metric"], row["value"], self._run.tiling.quality)
+            again = None if row is None else _judge_again(row, self._run.tiling.quality)
             if again is None:
                 left.append(location)
             else:
@@ -269,20 +302,36 @@ class CutPatchesFn(beam.DoFn):
         run = self._run
         for location in group.locations:
             try:
-                patch = cut_and_judge(self._slide(group.path), location, run.tiling, run.encoding, run.quality)
+                slide = self._slide(group.path)
+                patch = cut_and_judge(slide, location, run.tiling, run.encoding, run.quality)
             except SlideError as error:
                 self._patches_unreadable.inc()
-                row = {name: value for name, value in _row(location).items() if name in ("slide", "patch_id", "x", "y")}
-                yield TaggedOutput(RECORDS, _dead(DeadLetter(row, "cut", error.reason)))
+                place = {"slide": location.slide, "patch_id": location.patch_id, "x": location.x_l0, "y": location.y_l0}
+                yield TaggedOutput(RECORDS, _dead(DeadLetter(place, "cut", error.reason)))
                 continue
             self._patches_cut.inc()
-            if patch.rejected is not None:
+            if patch.rejection is not None:
                 self._patches_rejected.inc()
-                yield TaggedOutput(RECORDS, ("rejected", _rejected(location, patch.rejected)))
+                yield TaggedOutput(RECORDS, ("rejected", _rejected(location, patch.rejection)))
                 continue
             self._patch_bytes.update(len(patch.data))
-            yield {**_row(location), **patch.quality, "data": patch.data}
+            yield {**_row(location, patch.quality), "data": patch.data, **self._label(slide, location, group.regions)}
         note_progress(progress_file(run.output), "cut", len(group.locations))
+
+    def _label(self, slide: Slide, location: PatchLocation, regions: Sequence[Region]) -> dict[str, Any]:
+        """The label of the data table, and that of the metadata."""
+        if not self._run.label_masks:
+            return {_CLASS: location.label}
+        mask = patch_mask(
+            regions,
+            location.x_l0,
+            location.y_l0,
+            self._run.tiling.patch_size,
+            location.downsample,
+            self._run.classes,
+            size_l0=(slide.width_l0, slide.height_l0),
+        )
+        return {"label": encode_mask(mask), _CLASS: location.label}
 
     def finish_bundle(self) -> None:
         while self._slides:
@@ -327,10 +376,16 @@ def _picture(path: str, options: TilingOptions) -> bytes:
         return encode(thumbnail, "jpeg", 85)
 
 
-def _row(location: PatchLocation) -> dict[str, Any]:
-    """The metadata row of a patch, less what its pixels tell."""
-    fields = {**vars(location), "x": location.x_l0, "y": location.y_l0}
-    return {name: fields.get(name) for name in METADATA_COLUMNS}
+def _row(location: PatchLocation, quality: Mapping[str, float]) -> dict[str, Any]:
+    """The metadata row of a patch. What could not be measured is null."""
+    row = {name: getattr(location, name) for name in _PLANNED_COLUMNS}
+    measured = {name: None if math.isnan(value) else value for name, value in quality.items()}
+    return {**row, "x": location.x_l0, "y": location.y_l0, **dict(location.labels), **measured}
+
+
+def _judge_again(row: Mapping[str, Any], options: QualityOptions) -> Rejection | None:
+    """Whether the metric by which a patch was rejected breaks today's limit, too."""
+    return judge({**dict.fromkeys(METRICS, math.nan), row["metric"]: row["value"]}, options)
 
 
 def _rejected(location: PatchLocation, why: Rejection) -> dict[str, Any]:
@@ -344,12 +399,15 @@ def _rejected(location: PatchLocation, why: Rejection) -> dict[str, Any]:
         "metric": why.metric,
         "value": why.value,
         "threshold": why.threshold,
+        "tissue": location.tissue,
+        "annotated": location.annotated,
+        "label": location.label,
     }
 
 
 def _provenance(plan: SlidePlan, run: TilingRun) -> dict[str, Any]:
     """What the table of slides says of a slide before its first patch is cut."""
-    geometry = plan.geometry
+    geometry = plan.slide
     mpp_x, mpp_y = geometry.mpp or (None, None)
     return {
         "content_id": geometry.content_id,
@@ -385,10 +443,10 @@ def _plan_fields(task: SlideTask, plan: SlidePlan, unstored: Unstored, run: Tili
         "stale": unstored.stale,
         "rejected": dict(plan.rejected),
         "notes": [*task.notes, *plan.notes],
-        "size_l0": (plan.geometry.width_l0, plan.geometry.height_l0),
+        "size_l0": (plan.slide.width_l0, plan.slide.height_l0),
         "patch_l0": (plan.grid.width_l0, plan.grid.height_l0),
-        "mpp": plan.geometry.mpp,
-        "content_id": plan.geometry.content_id,
+        "mpp": plan.slide.mpp,
+        "content_id": plan.slide.content_id,
     }
 
 

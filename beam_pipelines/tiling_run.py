@@ -7,10 +7,14 @@ from collections.abc import Mapping
 from beam_pipelines import files
 from beam_pipelines.local_copies import CopyCache
 from beam_pipelines.row_writer import WriteOptions
+from beam_pipelines.slides.annotations import check_frame
+from beam_pipelines.slides.classes import DEFAULT_CLASSES, ClassMap
 from beam_pipelines.slides.encode import check_encoding
-from beam_pipelines.slides.tiles import LABELS, TilingOptions
+from beam_pipelines.slides.labels import label_columns
+from beam_pipelines.slides.tiles import TilingOptions
 from tfcass.cluster import Cluster
 from tfcass.errors import OptionError
+from tfcass.schema import ColumnSpec
 
 # Finds patient "TCGA-A1" and slide 2 in "TCGA-A1_2".
 NAME_PATTERN = r"(?P<patient_id>.+?)[_-](?P<slide_num>\d+)$"
@@ -26,12 +30,17 @@ class TilingRun:
       output: Folder or URL for masks, ledger, summary, report and dead letters. Every worker writes to it.
       keyspace: Keyspace of both tables; made when absent.
       cluster: How the cluster is reached; may be None in a dry run.
-      annotations: Patterns of .csv, .geojson and .json files (see slides/annotations.py).
+      annotations: Patterns of .csv, .geojson, .json and .xml files (see slides/annotations.py).
+      classes: What the labels in them mean, and how they are stored.
+      annotation_frame: What their coordinates count from: "level0", "bounds", or "auto", as each program writes it.
+      mpp_table: CSV with columns slide, mpp and perhaps mpp_y, for slides that do not tell it or tell it wrong.
+      tissue_masks: Patterns of PNG files, <slide>.png or <slide>_tissue.png, taken instead of finding tissue.
       slide_table: CSV with columns slide, patient_id, slide_num; None takes them from the file names.
       name_pattern: Regular expression searched in a slide's file name less its suffix, with the groups patient_id and
         slide_num. A name without a match is a patient of its own, slide number 0.
       tiling: How slides are cut.
       encoding, quality: Of the stored patches: "jpeg" with a quality in [1, 100], "png" or "tiff".
+      label_masks: For segmentation: the data table's label is a PNG mask of each patch instead of a number.
       metadata_table, data_table, slides_table: Names of the tables. Give each encoding a data table of its own, and
         each metadata table a table of slides of its own.
       write: Bounds and retries of the writes.
@@ -53,11 +62,16 @@ class TilingRun:
     keyspace: str = ""
     cluster: Cluster | None = None
     annotations: tuple[str, ...] = ()
+    classes: ClassMap = DEFAULT_CLASSES
+    annotation_frame: str = "auto"
+    mpp_table: str | None = None
+    tissue_masks: tuple[str, ...] = ()
     slide_table: str | None = None
     name_pattern: str = NAME_PATTERN
     tiling: TilingOptions = TilingOptions()
     encoding: str = "jpeg"
     quality: int = 90
+    label_masks: bool = False
     metadata_table: str = "metadata_by_nat"
     data_table: str = "data_by_uuid"
     slides_table: str = "slides"
@@ -72,7 +86,7 @@ class TilingRun:
     beam_flags: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        for name in ("slides", "annotations", "beam_flags"):
+        for name in ("slides", "annotations", "tissue_masks", "beam_flags"):
             value = getattr(self, name)
             if isinstance(value, str):
                 raise OptionError(f"{name}={value!r} is a text; pass a tuple of texts: ({value!r},)")
@@ -90,6 +104,7 @@ class TilingRun:
             if (value is not None or name == "workers") and (not isinstance(value, int) or value < 1):
                 raise OptionError(f"{name}={value!r} is not a whole number of at least 1")
         check_encoding(self.encoding, self.quality)
+        check_frame(self.annotation_frame)
         try:
             groups = re.compile(self.name_pattern).groupindex
         except re.error as error:
@@ -103,7 +118,12 @@ class TilingRun:
     @property
     def class_labels(self) -> Mapping[str, int]:
         """Class -> label, in painter's order."""
-        return LABELS
+        return dict(self.classes.labels)
+
+    @property
+    def label_columns(self) -> Mapping[str, ColumnSpec]:
+        """Columns of the metadata table that say what a patch shows of each class."""
+        return {name: ColumnSpec(*spec) for name, spec in label_columns(self.classes).items()}
 
     @property
     def metadata_name(self) -> str:
