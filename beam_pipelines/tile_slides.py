@@ -202,7 +202,8 @@ def _counters(result: "PipelineResult") -> dict[str, Any]:
         counters[name] = counters.get(name, 0) + metric.result
     for metric in metrics["distributions"]:
         if metric.result.count:
-            name = f"{metric.key.metric.name} ({metric.key.step.split('/')[0]})"
+            step = (metric.key.step or "").split("/")[0]  # Portable runners may not tell it.
+            name = metric.key.metric.name + (f" ({step})" if step else "")
             counters[name] = {"mean": round(metric.result.mean, 1), "max": metric.result.max}
     return counters
 

@@ -26,7 +26,7 @@ JARS = JarSet(
     "2.62.0",
     "beam-runners-flink-1.19",
     Path(__file__).with_name("flink_pom.xml"),
-    megabytes=190,
+    megabytes=150,
 )
 
 # Ends the program when its standard input ends, which is when the test run is gone for whatever reason.
