@@ -115,12 +115,24 @@ def _command(arguments: Sequence[str], *, debug: bool) -> int:
     from beam_pipelines.report import print_summary
 
     options, flags = parse_flags(arguments, prog="python -m beam_pipelines.tile_slides")
+    if flags.job_graph is not None:
+        return _write_job_graph(options, flags.job_graph)
     summary = run(options, debug=debug)
     if flags.json:
         print(json.dumps(summary.as_dict(), indent=2))
     else:
         print_summary(summary, options.output, Console())
     return summary.exit_code
+
+
+def _write_job_graph(options: "TilingRun", path: str) -> int:
+    from beam_pipelines.job_graph import build_graph, write_graph
+    from beam_pipelines.slide_list import list_slides
+
+    graph = build_graph(list_slides(options), options)
+    write_graph(graph, path)
+    print(f"{path}: {graph}")
+    return 0
 
 
 def _make_output(output: str) -> None:
