@@ -2,7 +2,7 @@
 
 plan.py         slide + regions + options -> masks, patch locations, counts; cuts a patch     start here
 open.py         a slide: size, levels, mpp, bounds; patches and thumbnails as arrays (content.py: its content id;
-                mpp_table.py: the user's word on its mpp)
+                mpp_table.py: the user's word on its mpp; overview.py: a thumbnail past damage)
 grid.py         GridSpec, by level or mpp; slide -> Grid of patches with stable ids; mask -> fraction of each
 annotations.py  annotation files -> polygons in level-0 pixels, by slide, with every problem named
                 (annotation_files.py: the formats QuPath GeoJSON and CSV with JSON paths; polygons.py: rings -> valid

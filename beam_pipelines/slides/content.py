@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import openslide
@@ -37,8 +37,31 @@ def content_id(path: str | os.PathLike[str], properties: Mapping[str, str]) -> s
     return digest.hexdigest()
 
 
+def one_file_per_slide(paths: Iterable[str]) -> list[str]:
+    """Leaves one file of each DICOM slide among paths, in their order; other paths stay as they are.
+
+    A DICOM slide is a folder of files, one or more a level, and opening any of them opens the slide: without this, a
+    pattern such as 'scans/*.dcm' would list a slide as often as it has files. Files that cannot be opened stay, so
+    that it is said what is wrong with them.
+    """
+    kept: list[str] = []
+    seen: set[tuple[str, str]] = set()
+    for path in paths:
+        if path.lower().endswith(".dcm"):
+            try:
+                with openslide.OpenSlide(path) as slide:
+                    series = (os.path.dirname(path), slide.properties.get(openslide.PROPERTY_NAME_QUICKHASH1, path))
+            except (openslide.OpenSlideError, OSError):
+                series = ("", path)
+            if series in seen:
+                continue
+            seen.add(series)
+        kept.append(path)
+    return kept
+
+
 def absent_files(path: str | os.PathLike[str], properties: Mapping[str, str]) -> list[str]:
-    """Names of the files that an open MIRAX slide needs and that are absent or empty; empty for other formats.
+    """Names of the files that an open MIRAX slide needs and that are not there; empty for other formats.
 
     OpenSlide notices an absent Data file only when pixels in it are read.
     """
@@ -50,7 +73,7 @@ def absent_files(path: str | os.PathLike[str], properties: Mapping[str, str]) ->
     except ValueError:
         return []
     names = [properties.get(f"mirax.DATAFILE.FILE_{number}") for number in range(count)]
-    return [name for name in names if name and not _has_content(_mirax_folder(main) / name)]
+    return [name for name in names if name and not (_mirax_folder(main) / name).is_file()]
 
 
 def absent_folder(path: str | os.PathLike[str]) -> Path | None:
@@ -66,13 +89,6 @@ def _is_mirax(path: Path) -> bool:
 
 def _mirax_folder(path: Path) -> Path:
     return path.with_suffix("")
-
-
-def _has_content(path: Path) -> bool:
-    try:
-        return path.stat().st_size > 0
-    except OSError:
-        return False
 
 
 def _add(digest: hashlib._Hash, path: Path) -> None:

@@ -93,8 +93,8 @@ class Slide:
             self.close()
             raise SlideError(
                 self.path,
-                f"incomplete: {', '.join(absent[:5])}{', ...' if len(absent) > 5 else ''} of its folder is absent or "
-                "empty; copy the whole folder again",
+                f"incomplete: {', '.join(absent[:5])}{', ...' if len(absent) > 5 else ''} of its folder is absent; "
+                "copy the whole folder again",
             )
         self.vendor = self.properties.get(openslide.PROPERTY_NAME_VENDOR, "unknown")
         self.mpp, self.mpp_source, mpp_notes = _mpp(self.properties, override)
@@ -218,11 +218,36 @@ class Slide:
         width_px, height_px = (math.ceil(round(side / downsample, 6)) for side in (self.width_l0, self.height_l0))
         return self._read(0, 0, width_px, height_px, downsample)
 
+    def read_from_level(
+        self, x_l0: float, y_l0: float, size_px: tuple[int, int], downsample: float, level: int
+    ) -> np.ndarray:
+        """As `read_patch`, but from a level of one's own choice, where the best one is damaged.
+
+        Args:
+          x_l0, y_l0: Top-left corner in level-0 pixels.
+          size_px: (width, height) of the result.
+          downsample: Level-0 pixels per pixel of the result.
+          level: Index into `level_downsamples`, of one that is not coarser than the result.
+        """
+        ratio = max(1.0, downsample / self.level_downsamples[level])
+        ratio = 1.0 if (ratio - 1) * max(size_px) < 0.5 else ratio
+        return self._resampled(x_l0, y_l0, size_px, (downsample, downsample), level, (ratio, ratio))
+
+    def level_for(self, downsample: float, size_px: int) -> int:
+        """The file's level from which a square of that many pixels is read."""
+        return self._best_level((downsample, downsample), size_px)[0]
+
     def _read(self, x_l0: int, y_l0: int, width_px: int, height_px: int, downsample: float | Pair) -> np.ndarray:
         along_x, along_y = downsample if isinstance(downsample, tuple) else (downsample, downsample)
         if not (along_x >= 1 and along_y >= 1) or width_px < 1 or height_px < 1:
             raise ValueError(f"downsample={downsample!r} and size {width_px}x{height_px} must be at least 1")
         level, ratio = self._best_level((along_x, along_y), max(width_px, height_px))
+        return self._resampled(x_l0, y_l0, (width_px, height_px), (along_x, along_y), level, ratio)
+
+    def _resampled(
+        self, x_l0: float, y_l0: float, size_px: tuple[int, int], downsample: Pair, level: int, ratio: Pair
+    ) -> np.ndarray:
+        (width_px, height_px), (along_x, along_y) = size_px, downsample
         pixels = np.empty((height_px, width_px, 3), np.uint8)
         step_px = max(1, int(_BLOCK_PX / max(ratio)))
         for top in range(0, height_px, step_px):

@@ -15,6 +15,7 @@ from beam_pipelines.slides.grid import Grid, box_fraction, plan_grid
 from beam_pipelines.slides.labels import CENTRE_COLUMN, NO_LABEL, label_shares
 from beam_pipelines.slides.masks import rasterise
 from beam_pipelines.slides.open import Slide, SlideGeometry, open_slide
+from beam_pipelines.slides.overview import read_overview
 from beam_pipelines.slides.placement import misplacement
 from beam_pipelines.slides.quality import Rejection, judge, measure
 from beam_pipelines.slides.tiles import PatchLocation, Rejections, SlideRef, TilingOptions, plan_patches
@@ -176,8 +177,14 @@ def _tissue(slide: Slide, ref: SlideRef, options: TilingOptions) -> tuple[np.nda
     downsample = 2.0**options.mask_level
     mpp = slide.mpp or (ASSUMED_MPP, ASSUMED_MPP)
     notes = [_assumed(options.tissue)] if slide.mpp is None and options.tissue.needs_mpp else []
-    thumbnail = slide.thumbnail(downsample=downsample)
+    thumbnail, unreadable = read_overview(slide, downsample)
     mask = tissue_mask(thumbnail, options.tissue, mpp=(mpp[0] * downsample, mpp[1] * downsample))
+    if unreadable.any():
+        # Taken for tissue, so that patches there are tried, and each is reported with its place.
+        mask |= unreadable
+        notes.append(
+            f"{unreadable.mean():.2%} of the slide is damaged and counts as tissue, to be tried patch by patch"
+        )
     return mask, (downsample, downsample), notes
 
 
