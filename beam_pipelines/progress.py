@@ -6,11 +6,12 @@ short line per slide or group of patches; lines this short are appended whole ev
 
 import collections
 import contextlib
+import functools
 import os
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import TextIO
@@ -30,13 +31,26 @@ def note_progress(path: str | os.PathLike[str], kind: str, count: int) -> None:
 
 
 @contextlib.contextmanager
-def shown_progress(path: str | os.PathLike[str], slides: int, *, stream: TextIO | None = None) -> Iterator[None]:
-    """Shows on stderr, while the block runs, what workers note in `path`; the file is gone afterwards."""
+def shown_progress(
+    path: str | os.PathLike[str],
+    slides: int,
+    *,
+    stream: TextIO | None = None,
+    line: Callable[[Mapping[str, int], float], str] | None = None,
+) -> Iterator[None]:
+    """Shows on stderr, while the block runs, what workers note in `path`; the file is gone afterwards.
+
+    Args:
+      path: What note_progress is given.
+      slides: How many there are.
+      stream: Where to show it; None is stderr.
+      line: Makes the line of the sums by kind and of the seconds; None is the one of tiling.
+    """
     stream = sys.stderr if stream is None else stream
     path = Path(path)
     with contextlib.suppress(OSError):  # Then nothing is shown. A result that cannot be written is told by its writer.
         path.write_bytes(b"")
-    ticker = _Ticker(path, slides, stream)
+    ticker = _Ticker(path, stream, line or functools.partial(progress_line, slides, bar=stream.isatty()))
     try:
         with ticker:
             yield
@@ -46,9 +60,9 @@ def shown_progress(path: str | os.PathLike[str], slides: int, *, stream: TextIO 
 
 
 class _Ticker:
-    def __init__(self, path: Path, slides: int, stream: TextIO) -> None:
+    def __init__(self, path: Path, stream: TextIO, line: Callable[[Mapping[str, int], float], str]) -> None:
         self._path = path
-        self._slides = slides
+        self._make_line = line
         self._stream = stream
         self._terminal = stream.isatty()
         self._started_s = time.monotonic()
@@ -82,15 +96,15 @@ class _Ticker:
         for line in self._path.read_text().splitlines():
             kind, _, count = line.partition(" ")
             sums[kind] += int(count)
-        return progress_line(sums, self._slides, time.monotonic() - self._started_s, bar=self._terminal)
+        return self._make_line(sums, time.monotonic() - self._started_s)
 
 
-def progress_line(sums: Mapping[str, int], slides: int, elapsed_s: float, *, bar: bool) -> str:
+def progress_line(slides: int, sums: Mapping[str, int], elapsed_s: float, *, bar: bool) -> str:
     """What is done, how fast, and how long the rest will take.
 
     Args:
-      sums: What note_progress() added up: slides planned, patches planned, skipped and cut.
       slides: Of the run.
+      sums: What note_progress() added up: slides planned, patches planned, skipped and cut.
       elapsed_s: Since its start.
       bar: Draws one, of the patches expected in all: slides still to be planned count as the mean of the others.
     """

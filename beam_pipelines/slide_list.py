@@ -11,6 +11,7 @@ from pathlib import Path
 
 from beam_pipelines import files
 from beam_pipelines.slides.annotations import AnnotationProblem, Annotations, Region, read_annotations, slide_key
+from beam_pipelines.slides.classes import ClassMap
 from beam_pipelines.slides.mpp_table import read_mpp_table
 from beam_pipelines.slides.tiles import SlideRef
 from beam_pipelines.tiling_run import TilingRun
@@ -61,7 +62,7 @@ def list_slides(run: TilingRun) -> SlideList:
       OptionError: A pattern matches nothing, two slides cannot be told apart, or the slide table cannot be used.
     """
     paths = _match_slides(run.slides)
-    annotations = _annotations(run)
+    annotations = read_all_annotations(run.annotations, run.classes, run.annotation_frame)
     table = {} if run.slide_table is None else read_slide_table(run.slide_table)
     mpps = {} if run.mpp_table is None else read_mpp_table(run.mpp_table)
     masks = {_mask_key(path): path for path in match_files(run.tissue_masks, "tissue-masks")}
@@ -78,9 +79,13 @@ def list_slides(run: TilingRun) -> SlideList:
     return SlideList(tuple(tasks[: run.limit]), annotations.problems, tuple(absent))
 
 
-def _annotations(run: TilingRun) -> Annotations:
-    """Reads annotation files; remote ones are copied here first, being small."""
-    paths = match_files(run.annotations, "annotations")
+def read_all_annotations(patterns: Iterable[str], classes: ClassMap, frame: str) -> Annotations:
+    """Reads the annotation files that match; remote ones are copied here first, being small.
+
+    Raises:
+      OptionError: A pattern matches nothing.
+    """
+    paths = match_files(patterns, "annotations")
     with tempfile.TemporaryDirectory(prefix="tfcass-annotations-") as folder:
         remote = {}
         for number, path in enumerate(path for path in paths if files.is_url(path)):
@@ -88,7 +93,7 @@ def _annotations(run: TilingRun) -> Annotations:
             files.write_bytes(str(copy), files.read_bytes(path))
             remote[str(copy)] = path
         local = {path: copy for copy, path in remote.items()}
-        found = read_annotations([local.get(path, path) for path in paths], run.classes, frame=run.annotation_frame)
+        found = read_annotations([local.get(path, path) for path in paths], classes, frame=frame)
     problems = tuple(
         dataclasses.replace(problem, file=remote.get(problem.file, problem.file)) for problem in found.problems
     )
