@@ -13,20 +13,20 @@ or, from Python:
 
 **Input.** --images: folders (or gs://, s3:// URLs) with a folder per class in them; repeatable. --csv: a table with the
 columns path and label, and optionally subset and group; relative paths start at --root, else at the table's folder.
-Classes are numbered 0, 1, ... in the order of their names, or as --classes says (a name per line, or CSV with the columns
-name and label); names that are all whole numbers keep these. The numbers are written to output/classes.csv, which the
-next run may take as its --classes; a run whose numbers contradict those in the tables is refused.
+Classes are numbered 0, 1, ... in the order of their names, or as --classes says (a name per line, or CSV with the
+columns name and label); names that are all whole numbers keep these. The numbers are written to output/classes.csv,
+which the next run may take as its --classes; a run whose numbers contradict those in the tables is refused.
 
-**Pixels.** The shorter side is scaled to --size (or --resize-to), the centre is cut out, and the result is stored as JPEG
-of --quality 90; `--encoding jpeg,tiff` fills two tables in one pass. EXIF rotation, CMYK, greyscale, 16 bits, palettes
-and transparency are taken care of (see standard_image.py). --keep stores the files' bytes as they are, once it is known
-that they can be decoded.
+**Pixels.** The shorter side is scaled to --size (or --resize-to), the centre is cut out, and the result is stored as
+JPEG of --quality 90; `--encoding jpeg,tiff` fills two tables in one pass. EXIF rotation, CMYK, greyscale, 16 bits,
+palettes and transparency are taken care of (see standard_image.py). --keep stores the files' bytes as they are, once it
+is known that they can be decoded.
 
 **Tables.** `images_by_class` (--metadata-table), a row per image: class_name, bucket, patch_id, label, subset,
-group_name, source, width, height, format, mode, file_bytes, content, spec; PRIMARY KEY ((class_name, bucket), patch_id).
-`data_by_uuid` (--data-table), its bytes: patch_id, label, data; TIFF in `data_by_uuid_tiff`, PNG in `data_by_uuid_png`.
-For training: tfcass.read_rows("ks.images_by_class", columns=("patch_id", "label", "subset"), ...), tfcass.split, and
-CassandraDataset on a data table.
+group_name, source, width, height, format, mode, file_bytes, content, spec; PRIMARY KEY ((class_name, bucket),
+patch_id). `data_by_uuid` (--data-table), its bytes: patch_id, label, data; TIFF in `data_by_uuid_tiff`, PNG in
+`data_by_uuid_png`. For training: tfcass.read_rows("ks.images_by_class", columns=("patch_id", "label", "subset"), ...),
+tfcass.split, and CassandraDataset on a data table.
 
 **Again.** Ids are made from a file's content and the recipe of its pixels. A run that ended early, however it ended, is
 completed by the same command: files whose rows are in all tables cost their reading. Files with the same bytes are one
@@ -99,9 +99,8 @@ def run(options: "ImageRun", *, debug: bool = False) -> "ImageSummary":
         if not options.dry_run:
             with timed(seconds, "write"):
                 counters = counters_of(_run_pipeline(images, options, debug=debug))
-                text = text_files.read_bytes(place(_RECORDS)).decode()
-                records = [json.loads(line) for line in text.splitlines()]
-                text_files.remove(place(_RECORDS), place(_MANIFEST))
+                records = text_files.take_records(place(_RECORDS))
+                text_files.remove(place(_MANIFEST))
             with timed(seconds, "count"):
                 stored = _count_stored(images, options)
         summary = summarise_images(images, records, stored, seconds=seconds, counters=counters)
@@ -272,7 +271,7 @@ def _run_pipeline(images: "ImageList", options: "ImageRun", *, debug: bool) -> "
     manifest = text_files.joined(options.output, _MANIFEST)
     lines = (image_pipeline.manifest_line(file) + "\n" for file in images.files)
     text_files.write_text(manifest, "".join(lines))
-    deliver = functools.partial(_write_records, text_files.joined(options.output, _RECORDS))
+    deliver = functools.partial(text_files.write_records, text_files.joined(options.output, _RECORDS))
     stages = {"read": "files read", "done": "images written or settled"}
     with tempfile.TemporaryDirectory(prefix="tfcass-images-") as folder:
         progress = Path(folder) / "progress"
@@ -283,13 +282,6 @@ def _run_pipeline(images: "ImageList", options: "ImageRun", *, debug: bool) -> "
                 flags=options.beam_flags,
                 debug=debug,
             )
-
-
-def _write_records(path: str, records: list[Any]) -> None:
-    """Runs on a worker."""
-    from beam_pipelines.text_files import write_text
-
-    write_text(path, "".join(json.dumps(record, default=str) + "\n" for record in records))
 
 
 def _count_stored(images: "ImageList", options: "ImageRun") -> dict[str, int]:

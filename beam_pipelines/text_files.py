@@ -1,7 +1,10 @@
 """Small files by path or URL, through Beam's filesystems: local, gs://, s3://, hdfs://."""
 
+import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from apache_beam.io.filesystem import BeamIOError, CompressionTypes
 from apache_beam.io.filesystems import FileSystems
@@ -28,6 +31,11 @@ def read_bytes(path: str) -> bytes:
 
 
 def write_text(path: str, text: str) -> None:
+    """As write_bytes, in UTF-8."""
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: str, content: bytes) -> None:
     """Writes a file, whole or not at all.
 
     Raises:
@@ -35,13 +43,25 @@ def write_text(path: str, text: str) -> None:
     """
     if not is_url(path):
         with whole_file(path) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+            temporary.write_bytes(content)
         return
     try:
         with FileSystems.create(path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
-            file.write(text.encode())
+            file.write(content)
     except (OSError, BeamIOError) as error:
         raise OutputError(f"cannot write {path!r}: {error}") from None
+
+
+def write_records(path: str, records: Sequence[Any]) -> None:
+    """What a pipeline tells its launcher, a line each. Runs on a worker; a value that JSON lacks becomes its text."""
+    write_text(path, "".join(json.dumps(record, default=str) + "\n" for record in records))
+
+
+def take_records(path: str) -> list[Any]:
+    """Reads what write_records wrote, and removes it."""
+    records = [json.loads(line) for line in read_bytes(path).decode().splitlines()]
+    remove(path)
+    return records
 
 
 def remove(*paths: str) -> None:
