@@ -1,4 +1,4 @@
-"""The job that a runner would get, built and looked at without running it: for Dataflow and others that are far away."""
+"""The job that a runner would get, built and looked at without running it: for Dataflow and others far away."""
 
 import dataclasses
 from collections.abc import Sequence

@@ -235,7 +235,9 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; returns its exit code."""
-    return command.run_command(_command, arguments, again="masks that are there are drawn again, which is quick")
+    return command.run_command(
+        _command, arguments, again="run it again: masks that are there are drawn again, which is quick"
+    )
 
 
 def _command(arguments: Sequence[str], *, debug: bool) -> int:

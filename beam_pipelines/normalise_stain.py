@@ -170,7 +170,9 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; returns its exit code."""
-    return command.run_command(_command, arguments, again="statistics and patches that are stored are skipped")
+    return command.run_command(
+        _command, arguments, again="run it again: statistics and patches that are stored are skipped"
+    )
 
 
 def _command(arguments: Sequence[str], *, debug: bool) -> int:

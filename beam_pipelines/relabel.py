@@ -150,7 +150,9 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; returns its exit code."""
-    return command.run_command(_command, arguments, again="rows that are there are written again, in place")
+    return command.run_command(
+        _command, arguments, again="run it again: rows that are there are written again, in place"
+    )
 
 
 def _command(arguments: Sequence[str], *, debug: bool) -> int:

@@ -61,8 +61,9 @@ def prepare_token_range(
     *,
     consistency: str,
     where: Where | None = None,
+    count: bool = False,
 ) -> tuple[Any, tuple[Any, ...]]:
-    """Prepares a SELECT of `columns` and, after them, the row's token.
+    """Prepares a SELECT of `columns` and, after them, the row's token; with `count`, of the number of rows.
 
     Returns:
       The statement, bound to a range of tokens, both ends included, and then to the second result: values of `where`.
@@ -73,7 +74,8 @@ def prepare_token_range(
     condition, values = _condition(where, table)
     names = ", ".join(column.cql_name for column in columns)
     token = f"token({', '.join(table.columns[name].cql_name for name in table.partition_key)})"
-    cql = f"SELECT {names}, {token} FROM {table.cql_name} WHERE {token} >= ? AND {token} <= ?"
+    selected = "COUNT(*)" if count else f"{names}, {token}"
+    cql = f"SELECT {selected} FROM {table.cql_name} WHERE {token} >= ? AND {token} <= ?"
     if not condition:
         return prepare(session, cql, consistency=consistency), ()
     try:

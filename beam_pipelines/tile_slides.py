@@ -23,24 +23,19 @@ Exit: 0 complete, 1 failed, 2 wrong usage, 3 partial (something failed and is li
 import functools
 import json
 import sys
-import time
-import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
+from beam_pipelines.command import DEAD_LETTERS_FILE, SUMMARY_FILE, counters_of, run_command, timed
 from beam_pipelines.quiet import quiet_libraries
 
 if TYPE_CHECKING:
-    from apache_beam.runners.runner import PipelineResult
-
     from beam_pipelines.slide_list import SlideTask
     from beam_pipelines.slide_store import SlideStore
     from beam_pipelines.summary import Summary
     from beam_pipelines.tiling_run import TilingRun
 
-SUMMARY_FILE = "summary.json"
-DEAD_LETTERS_FILE = "dead_letters.jsonl"
 REPORT_FILE = "report.html"
 _RECORDS_FILE = ".records.jsonl"
 
@@ -64,24 +59,24 @@ def run(options: "TilingRun", *, debug: bool = False) -> "Summary":
         from beam_pipelines.summary import summarise
 
         seconds: dict[str, float] = {}
-        with _timed(seconds, "check"):
+        with timed(seconds, "check"):
             slides = list_slides(options)
             _make_output(options.output)
             store = nullcontext() if options.dry_run else _open_store(options)
         with store as database:
-            with _timed(seconds, "look"):
+            with timed(seconds, "look"):
                 finished = {} if database is None or options.overwrite else database.finished(slides.tasks)
             rest = [task for task in slides.tasks if task.name not in finished]
-            with _timed(seconds, "tile"):
+            with timed(seconds, "tile"):
                 records, counters = _tile(rest, finished, options, debug=debug) if rest else ([], {})
             records += [("plan", plan) for plan in finished.values()]
-            with _timed(seconds, "count"):
+            with timed(seconds, "count"):
                 ids = None if database is None else database.ids(slides.tasks)
                 stored = None if ids is None else {name: len(found) for name, found in ids.items()}
                 summary = summarise(slides, records, stored, seconds=seconds, counters=counters)
                 if database is not None:
                     database.finish(slides.tasks, summary, ids)
-            with _timed(seconds, "report"):
+            with timed(seconds, "report"):
                 _write_pages(summary, options, database)
         text = json.dumps(summary.as_dict(), indent=2) + "\n"
         files.write_bytes(files.join(options.output, SUMMARY_FILE), text.encode())
@@ -90,22 +85,7 @@ def run(options: "TilingRun", *, debug: bool = False) -> "Summary":
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; returns its exit code."""
-    arguments = sys.argv[1:] if arguments is None else list(arguments)
-    debug = "--debug" in arguments
-    try:
-        with quiet_libraries(debug=debug):
-            return _command(arguments, debug=debug)
-    except KeyboardInterrupt:
-        print("interrupted; run it again to go on: patches that are stored are skipped", file=sys.stderr)
-        return 130
-    except Exception as error:
-        from tfcass.errors import OptionError, TfcassError
-
-        if debug or not isinstance(error, TfcassError):
-            traceback.print_exc()
-        if isinstance(error, TfcassError):
-            print(f"error: {error}", file=sys.stderr)
-        return 2 if isinstance(error, OptionError) else 1
+    return run_command(_command, arguments, again="run it again to go on: patches that are stored are skipped")
 
 
 def _command(arguments: Sequence[str], *, debug: bool) -> int:
@@ -187,7 +167,7 @@ def _tile(
     files.remove(records_file)
     records = [json.loads(line) for line in lines]
     add_rejected(options.output, [row for kind, row in records if kind == "rejected" and not row.get("known")])
-    return records, _counters(result)
+    return records, counters_of(result)
 
 
 def _write_pages(summary: "Summary", options: "TilingRun", database: "SlideStore | None") -> None:
@@ -206,32 +186,11 @@ def _write_pages(summary: "Summary", options: "TilingRun", database: "SlideStore
     )
 
 
-def _counters(result: "PipelineResult") -> dict[str, Any]:
-    metrics = result.metrics().query()
-    counters: dict[str, Any] = {}
-    for metric in metrics["counters"]:
-        name = metric.key.metric.name
-        counters[name] = counters.get(name, 0) + metric.result
-    for metric in metrics["distributions"]:
-        if metric.result.count:
-            step = (metric.key.step or "").split("/")[0]  # Portable runners may not tell it.
-            name = metric.key.metric.name + (f" ({step})" if step else "")
-            counters[name] = {"mean": round(metric.result.mean, 1), "max": metric.result.max}
-    return counters
-
-
 def _write_records(path: str, records: list[Any]) -> None:
     """Runs on a worker. Lines, as a UUID or another value that JSON lacks becomes its text."""
     from beam_pipelines import files
 
     files.write_bytes(path, "".join(json.dumps(record, default=str) + "\n" for record in records).encode())
-
-
-@contextmanager
-def _timed(seconds: dict[str, float], stage: str) -> Iterator[None]:
-    started_s = time.monotonic()
-    yield
-    seconds[stage] = time.monotonic() - started_s
 
 
 if __name__ == "__main__":

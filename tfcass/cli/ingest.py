@@ -55,4 +55,3 @@ def _add(name: str, module: str, what: str) -> None:
 
 for _name, (_module, _what) in COMMANDS.items():
     _add(_name, _module, _what)
-
