@@ -8,7 +8,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from beam_pipelines import command_flags
 from beam_pipelines.command_flags import FlagParser, cluster_of, refuse_unknown
 from beam_pipelines.local_copies import CopyCache
-from beam_pipelines.presets import add_settings_flags, with_settings
+from beam_pipelines.presets import add_preset_flag
 from beam_pipelines.row_writer import WriteOptions
 from beam_pipelines.slides.classes import CLASS_MAPS, ClassMap
 from beam_pipelines.slides.encode import ENCODINGS
@@ -140,7 +140,7 @@ def _add_tissue(parser: argparse.ArgumentParser) -> None:
 def _add_running(parser: argparse.ArgumentParser) -> None:
     run, cache = TilingRun, CopyCache()
     add = parser.add_argument
-    add_settings_flags(parser, presets=True)
+    add_preset_flag(parser)
     add("--workers", type=int, default=run.workers, help=f"local processes {_DEFAULT}")
     add("--slide-cache", default=cache.folder, metavar="DIR", help=f"for copies of remote slides {_DEFAULT}")
     add("--slide-cache-gb", type=float, default=cache.limit_bytes / _GIB, help=f"GiB of them at most {_DEFAULT}")
@@ -181,7 +181,7 @@ def parse_flags(arguments: Sequence[str], prog: str) -> tuple[TilingRun, argpars
       AnnotationError: The class map cannot be used.
     """
     own = parser(prog)
-    flags, rest = own.parse_known_args(with_settings(arguments, own, _beam_parser()))
+    flags, rest = own.parse_known_args(arguments)
     refuse_unknown(rest, ours=TileSlidesOptions)
     if flags.output is None:
         raise OptionError("no output folder given; pass --output DIR")
@@ -247,12 +247,3 @@ def _stride(flags: argparse.Namespace) -> int | None:
 
 def _classes(name: str) -> ClassMap:
     return ClassMap.load(name) if name.endswith(".json") else ClassMap.named(name)
-
-
-def _beam_parser() -> argparse.ArgumentParser:
-    """What Beam takes."""
-    beam = FlagParser(allow_abbrev=False, add_help=False, conflict_handler="resolve")
-    for options in PipelineOptions.__subclasses__():
-        if options is not TileSlidesOptions:
-            options._add_argparse_args(beam)
-    return beam

@@ -50,41 +50,41 @@ PRESETS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
 )
 
 
-def add_settings_flags(parser: argparse.ArgumentParser, *, presets: bool = False) -> None:
-    """Adds --config, and --preset where a command has them; `with_settings` reads both."""
-    parser.add_argument(
-        "--config", metavar="YAML", help="file with settings by the names of these flags; the command line wins"
-    )
-    if presets:
-        parser.add_argument("--preset", metavar="NAME", help=f"settings to begin with: {', '.join(PRESETS)}")
+def add_settings_flag(parser: argparse.ArgumentParser) -> None:
+    """Adds --config."""
+    parser.add_argument("--config", metavar="YAML", help="settings by the names of these flags; the command line wins")
 
 
-def with_settings(arguments: Sequence[str], *parsers: argparse.ArgumentParser) -> list[str]:
+def add_preset_flag(parser: argparse.ArgumentParser) -> None:
+    """Adds --preset, for a command whose settings PRESETS has."""
+    parser.add_argument("--preset", metavar="NAME", help=f"settings to begin with: {', '.join(PRESETS)}")
+
+
+def with_settings(arguments: Sequence[str], parser: argparse.ArgumentParser) -> list[str]:
     """The command line with the settings of --preset and --config in front of it, less those that it gives itself.
 
     Args:
       arguments: As typed.
-      *parsers: What the command takes: its own flags first, and perhaps Beam's.
+      parser: What the command takes; Beam's options are known besides.
     Raises:
       OptionError: No such preset; the file cannot be read or is no mapping; a name in it is not a flag (near ones are
         told), or its value cannot be one.
     """
     finder = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    finder.add_argument("--config")
-    finder.add_argument("--preset")
+    for name in ("--config", "--preset"):
+        if name in parser._option_string_actions:
+            finder.add_argument(name)
+    finder.set_defaults(config=None, preset=None)
     chosen, rest = finder.parse_known_args(list(arguments))
-    known = {
-        name.removeprefix("--"): action
-        for parser in reversed(parsers)
-        for name, action in parser._option_string_actions.items()
-        if name.startswith("--")
-    }
+    if chosen.config is None and chosen.preset is None:
+        return list(arguments)
+    known = _by_name(_beam_parser()) | _by_name(parser)
     settings: dict[argparse.Action, tuple[str, Any]] = {}
     for where, values in _sources(chosen):
         for name, value in values.items():
             action = known.get(str(name).replace("_", "-")) or known.get(str(name))
             if action is None or name in ("config", "preset", "help"):
-                raise OptionError(f"{where}: {name!r} is no setting{_near(str(name), known)}")
+                raise OptionError(f"{where}: {name!r} is no setting{_near(str(name), _by_name(parser))}")
             settings[action] = (where, value)
     given = {known.get(word.split("=")[0].removeprefix("--")) for word in rest if word.startswith("--")}
     front: list[str] = []
@@ -92,6 +92,21 @@ def with_settings(arguments: Sequence[str], *parsers: argparse.ArgumentParser) -
         if action not in given:
             front += _words(action, value, where)
     return [*front, *rest]
+
+
+def _by_name(parser: argparse.ArgumentParser) -> dict[str, argparse.Action]:
+    flags = parser._option_string_actions.items()
+    return {name.removeprefix("--"): action for name, action in flags if name.startswith("--")}
+
+
+def _beam_parser() -> argparse.ArgumentParser:
+    """What Beam takes."""
+    from apache_beam.options.pipeline_options import PipelineOptions
+
+    beam = argparse.ArgumentParser(allow_abbrev=False, add_help=False, conflict_handler="resolve")
+    for options in PipelineOptions.__subclasses__():
+        options._add_argparse_args(beam)
+    return beam
 
 
 def _sources(chosen: argparse.Namespace) -> list[tuple[str, Mapping[str, Any]]]:
