@@ -1,7 +1,8 @@
-"""What the smaller commands share: flags, a run that ends in records, exit codes, one line for a user's mistake.
+"""What the commands share: flags, a run that ends in records, exit codes, one line for a user's mistake.
 
-run_command   arguments -> exit code: 0 complete, 1 failed, 2 wrong usage, 3 partial, 130 interrupted
-run_job       transforms -> what they told of each thing, as a list
+run_command          arguments -> exit code: 0 complete, 1 failed, 2 wrong usage, 3 partial, 130 interrupted
+run_job              transforms -> what they told of each thing, as a list
+timed, counters_of   for summaries
 """
 
 import argparse
@@ -10,8 +11,9 @@ import dataclasses
 import functools
 import json
 import sys
+import time
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,7 +38,7 @@ def run_command(command: Callable[..., int], arguments: Sequence[str] | None, *,
     Args:
       command: Takes the arguments and `debug`, and returns an exit code.
       arguments: None means those of the process.
-      again: What running it again does, for someone who pressed Ctrl-C.
+      again: What to tell who pressed Ctrl-C, as in "run it again to go on".
     """
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     debug = "--debug" in arguments
@@ -44,7 +46,7 @@ def run_command(command: Callable[..., int], arguments: Sequence[str] | None, *,
         with quiet_libraries(debug=debug):
             return command(arguments, debug=debug)
     except KeyboardInterrupt:
-        print(f"interrupted; run it again: {again}", file=sys.stderr)
+        print(f"interrupted; {again}", file=sys.stderr)
         return 130
     except Exception as error:
         if debug or not isinstance(error, TfcassError):
@@ -52,6 +54,29 @@ def run_command(command: Callable[..., int], arguments: Sequence[str] | None, *,
         if isinstance(error, TfcassError):
             print(f"error: {error}", file=sys.stderr)
         return 2 if isinstance(error, OptionError | AnnotationError) else 1
+
+
+@contextlib.contextmanager
+def timed(seconds: dict[str, float], stage: str) -> Iterator[None]:
+    """Notes how long the block took."""
+    started_s = time.monotonic()
+    yield
+    seconds[stage] = time.monotonic() - started_s
+
+
+def counters_of(result: Any) -> dict[str, Any]:
+    """Beam's metrics of a pipeline: name -> sum, or "name (step)" -> {"mean", "max"} for distributions."""
+    metrics = result.metrics().query()
+    counters: dict[str, Any] = {}
+    for metric in metrics["counters"]:
+        name = metric.key.metric.name
+        counters[name] = counters.get(name, 0) + metric.result
+    for metric in metrics["distributions"]:
+        if metric.result.count:
+            step = (metric.key.step or "").split("/")[0]  # Portable runners may not tell it.
+            name = metric.key.metric.name + (f" ({step})" if step else "")
+            counters[name] = {"mean": round(metric.result.mean, 1), "max": metric.result.max}
+    return counters
 
 
 def add_run_flags(parser: argparse.ArgumentParser, workers: int) -> None:
@@ -104,7 +129,7 @@ def parse(
     Raises:
       OptionError: Unknown flags, values that do not fit, or a required one that is absent.
     """
-    from beam_pipelines.options import refuse_unknown
+    from beam_pipelines.command_flags import refuse_unknown
 
     flags, rest = parser.parse_known_args(arguments)
     refuse_unknown(rest)

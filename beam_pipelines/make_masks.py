@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from beam_pipelines import command
-from beam_pipelines.slides.annotations import Region, check_frame, clip_to_slide, read_annotations, slide_key
+from beam_pipelines.slides.annotations import Region, check_frame, clip_to_slide, slide_key
 from beam_pipelines.slides.classes import DEFAULT_CLASSES, ClassMap
 from beam_pipelines.slides.errors import SlideError
 from beam_pipelines.slides.masks import rasterise, write_masks
@@ -183,7 +183,7 @@ def run(options: MaskRun, *, debug: bool = False) -> MaskSummary:
       beam_pipelines.local_runner.PipelineError: The pipeline failed as a whole.
     """
     from beam_pipelines.progress import shown_progress
-    from beam_pipelines.slide_list import list_slides, match_files
+    from beam_pipelines.slide_list import list_slides, read_all_annotations
     from beam_pipelines.tiling_run import TilingRun
 
     # Whose the slides are does not matter here: a pattern without a match takes each for a patient of its own.
@@ -195,9 +195,7 @@ def run(options: MaskRun, *, debug: bool = False) -> MaskSummary:
         name_pattern=r"(?P<patient_id>$.)(?P<slide_num>\d)",
     )
     paths = [task.ref.path for task in list_slides(listed).tasks]
-    annotations = read_annotations(
-        match_files(options.annotations, "annotations"), options.classes, frame=options.frame
-    )
+    annotations = read_all_annotations(options.annotations, options.classes, options.frame)
     command.make_output(options.output)
     progress_file = Path(options.output) / ".progress"
     drawn = command.run_job(
@@ -222,9 +220,9 @@ def run(options: MaskRun, *, debug: bool = False) -> MaskSummary:
 
 def parser() -> argparse.ArgumentParser:
     """The flags of the command."""
-    from beam_pipelines.options import Parser
+    from beam_pipelines.command_flags import FlagParser
 
-    flags = Parser(prog=PROG, allow_abbrev=False, description="Draws the masks of annotated slides as PNG files.")
+    flags = FlagParser(prog=PROG, allow_abbrev=False, description="Draws the masks of annotated slides as PNG files.")
     add = flags.add_argument
     add("--slides", action="append", metavar="PATTERN", help="slide files, as in 'dir/*.svs', or a folder; repeatable")
     add("--annotations", action="append", metavar="PATTERN", help=".csv, .geojson, .json or .xml files; repeatable")
@@ -237,7 +235,9 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; returns its exit code."""
-    return command.run_command(_command, arguments, again="masks that are there are drawn again, which is quick")
+    return command.run_command(
+        _command, arguments, again="run it again: masks that are there are drawn again, which is quick"
+    )
 
 
 def _command(arguments: Sequence[str], *, debug: bool) -> int:

@@ -140,10 +140,11 @@ def run(options: StainRun, *, debug: bool = False) -> dict[str, Any]:
 
 def parser() -> argparse.ArgumentParser:
     """The flags of the command."""
-    from beam_pipelines.options import Parser, add_cluster_flags
+    from beam_pipelines.command_flags import FlagParser
+    from beam_pipelines.options import add_cluster_flags
     from tfcass.stain_statistics import METHODS
 
-    flags = Parser(prog=PROG, allow_abbrev=False, description="Writes patches as if all slides were stained alike.")
+    flags = FlagParser(prog=PROG, allow_abbrev=False, description="Writes patches as if all slides were stained alike.")
     add = flags.add_argument
     add("--keyspace", default="", help="keyspace of the tables")
     add("--metadata-table", default=StainRun.metadata_table, help="(default: %(default)s)")
@@ -169,11 +170,13 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; returns its exit code."""
-    return command.run_command(_command, arguments, again="statistics and patches that are stored are skipped")
+    return command.run_command(
+        _command, arguments, again="run it again: statistics and patches that are stored are skipped"
+    )
 
 
 def _command(arguments: Sequence[str], *, debug: bool) -> int:
-    from beam_pipelines.options import cluster_of
+    from beam_pipelines.command_flags import cluster_of
 
     flags, rest = command.parse(parser(), arguments, ("--output",))
     same = ("keyspace", "output", "to", "method", "reference", "metadata_table", "data_table", "stain_table")

@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import TextIO
 
 _TERMINAL_S, _LOG_S = 0.5, 10.0  # Between updates of a line on a terminal, and between lines of a log.
+_BAR = 24  # Characters.
 
 
 def note_progress(path: str | os.PathLike[str], kind: str, count: int) -> None:
@@ -31,7 +32,7 @@ def note_progress(path: str | os.PathLike[str], kind: str, count: int) -> None:
 
 @contextlib.contextmanager
 def shown_progress(
-    path: Path,
+    path: str | os.PathLike[str],
     slides: int,
     *,
     stream: TextIO | None = None,
@@ -46,9 +47,10 @@ def shown_progress(
       line: Makes the line of the sums by kind and of the seconds; None is the one of tiling.
     """
     stream = sys.stderr if stream is None else stream
+    path = Path(path)
     with contextlib.suppress(OSError):  # Then nothing is shown. A result that cannot be written is told by its writer.
         path.write_bytes(b"")
-    ticker = _Ticker(path, stream, line or functools.partial(_tiling_line, slides))
+    ticker = _Ticker(path, stream, line or functools.partial(progress_line, slides, bar=stream.isatty()))
     try:
         with ticker:
             yield
@@ -97,8 +99,33 @@ class _Ticker:
         return self._make_line(sums, time.monotonic() - self._started_s)
 
 
-def _tiling_line(slides: int, sums: Mapping[str, int], elapsed_s: float) -> str:
-    cut = f"{sums['cut']:,} of {sums['planned']:,} patches cut"
-    if sums["skipped"]:
-        cut += f", {sums['skipped']:,} stored before"
-    return f"{sums['slides']} of {slides} slides planned, {cut}, {elapsed_s:.0f} s"
+def progress_line(slides: int, sums: Mapping[str, int], elapsed_s: float, *, bar: bool) -> str:
+    """What is done, how fast, and how long the rest will take.
+
+    Args:
+      slides: Of the run.
+      sums: What note_progress() added up: slides planned, patches planned, skipped and cut.
+      elapsed_s: Since its start.
+      bar: Draws one, of the patches expected in all: slides still to be planned count as the mean of the others.
+    """
+    planned, skipped, cut, seen = (sums.get(name, 0) for name in ("planned", "skipped", "cut", "slides"))
+    parts = [f"{seen} of {slides} slides planned", f"{cut:,} of {planned - skipped:,} patches cut"]
+    if skipped:
+        parts.append(f"{skipped:,} stored before")
+    expected = (planned - skipped) / seen * slides if seen else 0.0
+    if cut and elapsed_s > 0:
+        rate = cut / elapsed_s
+        parts += [f"{rate:,.0f}/s", f"about {_clock(max(0.0, expected - cut) / rate)} left"]
+    parts.append(_clock(elapsed_s))
+    done = min(1.0, cut / expected) if expected else 0.0
+    drawn = f"[{'#' * int(done * _BAR):.<{_BAR}}] {done:4.0%} " if bar else ""
+    return drawn + ", ".join(parts)
+
+
+def _clock(seconds: float) -> str:
+    """59 -> "59 s"; 75 -> "1:15"; 3,700 -> "1:01:40"."""
+    whole = int(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    hours, minutes = divmod(whole // 60, 60)
+    return f"{hours}:{minutes:02d}:{whole % 60:02d}" if hours else f"{minutes}:{whole % 60:02d}"

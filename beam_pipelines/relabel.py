@@ -132,9 +132,10 @@ def run(options: RelabelRun, *, debug: bool = False) -> dict[str, Any]:
 
 def parser() -> argparse.ArgumentParser:
     """The flags of the command."""
-    from beam_pipelines.options import Parser, add_cluster_flags
+    from beam_pipelines.command_flags import FlagParser
+    from beam_pipelines.options import add_cluster_flags
 
-    flags = Parser(prog=PROG, allow_abbrev=False, description="Gives stored patches new labels by another rule.")
+    flags = FlagParser(prog=PROG, allow_abbrev=False, description="Gives stored patches new labels by another rule.")
     add = flags.add_argument
     add("--keyspace", default="", help="keyspace of the tables")
     add("--metadata-table", default=RelabelRun.metadata_table, help="the present one (default: %(default)s)")
@@ -149,11 +150,13 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; returns its exit code."""
-    return command.run_command(_command, arguments, again="rows that are there are written again, in place")
+    return command.run_command(
+        _command, arguments, again="run it again: rows that are there are written again, in place"
+    )
 
 
 def _command(arguments: Sequence[str], *, debug: bool) -> int:
-    from beam_pipelines.options import cluster_of
+    from beam_pipelines.command_flags import cluster_of
 
     flags, rest = command.parse(parser(), arguments, ("--output", "--to", "--rule"))
     options = RelabelRun(

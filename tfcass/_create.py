@@ -1,6 +1,7 @@
 """Makes our tables on a live cluster, and says how live ones differ from what they should be."""
 
-from collections.abc import Mapping
+import dataclasses
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -55,6 +56,32 @@ def create_tables(
             _run(session, table.create_cql(keyspace))
             _add_columns(session, keyspace, table)
         problems = _problems(session, keyspace, wanted)
+    _raise_for(problems, keyspace)
+
+
+def create_wanted(
+    cluster: Cluster,
+    keyspace: str,
+    tables: Sequence[WantedTable],
+    *,
+    replication: Mapping[str, str | int] | None = None,
+) -> None:
+    """`create_tables` for tables of a pipeline's own.
+
+    Raises:
+      SchemaError: A table of that name exists and does not fit, or the server refuses a statement.
+      OptionError: A name or `replication` is outside what is accepted.
+      ClusterError: The cluster cannot be reached.
+    """
+    keyspace = new_name(keyspace, "keyspace")
+    tables = [dataclasses.replace(table, name=new_name(table.name, "table")) for table in tables]
+    with cluster.session() as session:
+        replication_map = _replication(replication, session)
+        _run(session, f"CREATE KEYSPACE IF NOT EXISTS {quoted(keyspace)} WITH replication = {replication_map}")
+        for table in tables:
+            _run(session, table.create_cql(keyspace))
+            _add_columns(session, keyspace, table)
+        problems = _problems(session, keyspace, tuple(tables))
     _raise_for(problems, keyspace)
 
 

@@ -8,9 +8,9 @@ _describe.py   live tables and their types      _tables.py   our tables: columns
 This module only re-exports.
 """
 
-from tfcass._create import check, create_tables, find_problems
+from tfcass._create import check, create_tables, create_wanted, find_problems
 from tfcass._describe import Column, TableSchema, describe_table
-from tfcass._tables import DATA_COLUMNS, METADATA_COLUMNS, SLIDE_COLUMNS, ColumnSpec
+from tfcass._tables import DATA_COLUMNS, METADATA_COLUMNS, SLIDE_COLUMNS, ColumnSpec, WantedTable
 
 __all__ = [
     "DATA_COLUMNS",
@@ -19,8 +19,10 @@ __all__ = [
     "Column",
     "ColumnSpec",
     "TableSchema",
+    "WantedTable",
     "check",
     "create_tables",
+    "create_wanted",
     "describe_table",
     "find_problems",
 ]
