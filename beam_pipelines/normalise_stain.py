@@ -122,7 +122,7 @@ def run(options: StainRun, *, debug: bool = False) -> dict[str, Any]:
     make_stain_table(options.cluster, options.keyspace, options.stain_table)
     stain_name = options.name_of(options.stain_table)
     before = {} if options.refit else read_stain_table(options.cluster, stain_name)
-    if options.reference == "default" or not options.fit_only:
+    if not options.fit_only:
         _check_early(options, before)
     jobs = [_job(stain_pipeline.build_fit, options, frozenset(before), "patches looked at", debug)]
     stored = read_stain_table(options.cluster, stain_name)

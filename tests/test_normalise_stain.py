@@ -70,6 +70,28 @@ def test_slides_of_two_laboratories_look_alike_in_the_second_table(
     assert json.loads((tmp_path / "out" / "summary.json").read_text()) == summary
 
 
+def test_training_that_normalises_while_it_reads_sees_what_the_second_table_holds(
+    cassandra: tfcass.Cluster, cassandra_session, keyspace: str, tmp_path: Path
+) -> None:
+    write_slides(cassandra, keyspace, {"usual": patches("usual", 3), "violet": patches("violet", 3), "blank": [BLANK]})
+    _run(cassandra, keyspace, tmp_path)
+    rows = tfcass.read_rows(f"{keyspace}.metadata_by_nat", cluster=cassandra)
+    of = tfcass.stain.read_statistics(f"{keyspace}.stain_by_slide", cluster=cassandra).by_key(rows)
+
+    def shown(row: dict[str, Any]) -> tuple[Any, Any]:
+        image = tfcass.images.decode_image(row["data"])
+        return row["patch_id"], tfcass.stain.normalise(image, of(row["patch_id"]), method="macenko")
+
+    keys = tfcass.keys(uuid.UUID(bytes=key) for key in rows["patch_id"].to_pylist())
+    dataset = tfcass.CassandraDataset(keys, table=f"{keyspace}.data_by_uuid", cluster=cassandra).map(shown)
+
+    expected = _pictures(cassandra_session, keyspace, "data_macenko")
+    seen = {uuid.UUID(bytes=key.tobytes()): image for key, image in dataset.as_numpy_iterator()}
+    assert seen.keys() == expected.keys() and len(seen) == 7
+    for key, image in seen.items():
+        assert np.abs(image.astype(int) - expected[key][1]).max() <= 1
+
+
 def test_a_second_run_finds_statistics_and_patches_and_another_method_is_refused(
     cassandra: tfcass.Cluster, cassandra_session, keyspace: str, slides: dict[str, list[uuid.UUID]], tmp_path: Path
 ) -> None:

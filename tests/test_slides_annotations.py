@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import shapely
 
@@ -299,6 +300,26 @@ def test_an_outline_of_many_points_fits_into_a_csv_cell(tmp_path: Path) -> None:
     assert len(json.dumps(path)) > 500_000
     (region,) = read_annotations([_csv(tmp_path / "a.csv", ("S1", "tumor", path))]).of("S1")
     assert region.polygon.area == pytest.approx(circle.area)
+
+
+def test_an_outline_of_a_million_points_that_crosses_itself_is_read(tmp_path: Path) -> None:
+    turn = np.linspace(0, 2 * np.pi, 1_000_000, endpoint=False)
+    radius = 30_000 * (1 + 0.3 * np.sin(7 * turn) + 0.002 * np.sin(40_000 * turn))
+    points = (50_000 + radius[:, None] * np.stack([np.cos(turn), np.sin(turn)], axis=1)).round(1)
+    points[[1_000, 1_003]] = points[[1_003, 1_000]]
+    found = read_annotations([_json(tmp_path / "S1.geojson", _feature([points.tolist()]))])
+
+    (region,) = found.of("S1")
+    assert shapely.is_valid(region.polygon)
+    assert region.polygon.area == pytest.approx(shapely.Polygon(points).area, rel=1e-6)
+    (problem,) = found.problems
+    assert problem.repaired and "Self-intersection" in problem.reason
+
+
+@pytest.mark.parametrize("content", [{"type": "FeatureCollection", "features": []}, []])
+def test_a_file_without_features_has_no_regions_and_no_problem(content: Any, tmp_path: Path) -> None:
+    found = read_annotations([_json(tmp_path / "S1.geojson", content)])
+    assert (found.problems, found.regions_by_slide, found.files[0].regions) == ((), {}, 0)
 
 
 def test_a_csv_saved_by_a_spreadsheet_with_a_byte_order_mark_is_read(tmp_path: Path) -> None:
