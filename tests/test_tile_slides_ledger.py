@@ -121,6 +121,17 @@ def test_finished_slides_are_not_opened_again_until_something_changes(bench: Ben
     assert [slide.written for slide in changed.slides] == [2, 2, 0]  # Two patches have another label.
 
 
+def test_another_output_folder_gets_its_masks_and_pictures_and_no_patch_is_cut_again(bench: Bench) -> None:
+    bench.annotated_slide("p1_0")
+    run(bench.options())
+
+    other = run(bench.options(output=str(bench.folder / "other")))
+
+    assert ("patches_cut" in other.counters, other.total("skipped")) == (False, 9)
+    assert (bench.folder / "other" / "masks" / "p1_0_tumor.png").exists()
+    assert read_ledger(bench.folder / "other").num_rows == 7
+
+
 def test_a_copy_of_a_finished_slide_is_still_found(bench: Bench) -> None:
     path = bench.annotated_slide("p1_0")
     run(bench.options())
