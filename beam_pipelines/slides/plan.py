@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
 from beam_pipelines.slides.annotations import Region, clip_to_slide
+from beam_pipelines.slides.classes import DEFAULT_CLASSES, ClassMap
 from beam_pipelines.slides.encode import encode
 from beam_pipelines.slides.errors import AnnotationError, SlideError
 from beam_pipelines.slides.grid import Grid, box_fraction, plan_grid
+from beam_pipelines.slides.labels import CENTRE_COLUMN, NO_LABEL, label_shares
 from beam_pipelines.slides.masks import rasterise
 from beam_pipelines.slides.open import Slide, SlideGeometry, open_slide
 from beam_pipelines.slides.overview import read_overview
+from beam_pipelines.slides.placement import misplacement
 from beam_pipelines.slides.quality import Rejection, judge, measure
 from beam_pipelines.slides.tiles import PatchLocation, Rejections, SlideRef, TilingOptions, plan_patches
 from beam_pipelines.slides.tissue import ASSUMED_MPP, TissueOptions, read_tissue_mask, tissue_mask
@@ -27,9 +30,10 @@ class SlidePlan:
       ref: The slide.
       slide: Its size, levels, mpp and the rest that is known of it.
       grid: All positions.
-      locations: The patches, row by row.
+      locations: The patches, row by row, each with what it shows of the classes.
+      regions: What is annotated, in level-0 pixels, cut to the slide.
       rejections: The other positions, each with the reason.
-      annotated_masks: {"normal", "tumor"} -> bool [height, width] at the mask level.
+      annotated_masks: Class -> bool [height, width] at the mask level.
       tissue: bool [height, width] at the mask level, or the user's mask.
       tissue_downsample: Level-0 pixels per pixel of `tissue`, (x, y).
       notes: What a user may want to know of this slide: no mpp, regions outside it, annotations mostly off the tissue.
@@ -39,6 +43,7 @@ class SlidePlan:
     slide: SlideGeometry
     grid: Grid
     locations: tuple[PatchLocation, ...]
+    regions: tuple[Region, ...]
     rejections: Rejections
     annotated_masks: Mapping[str, np.ndarray]
     tissue: np.ndarray
@@ -66,13 +71,16 @@ class CutPatch:
     rejection: Rejection | None
 
 
-def plan_slide(ref: SlideRef, regions: Iterable[Region], options: TilingOptions) -> SlidePlan:
+def plan_slide(
+    ref: SlideRef, regions: Iterable[Region], options: TilingOptions, classes: ClassMap = DEFAULT_CLASSES
+) -> SlidePlan:
     """Opens a slide, draws its masks and plans its patches: either the whole slide is planned or none of it.
 
     Args:
       ref: The slide.
-      regions: Of this slide, in level-0 pixels; may be empty, which plans no patch.
+      regions: Of this slide; may be empty, which plans no patch unless `classes.outside` says what is there.
       options: How to cut.
+      classes: Which classes there are, and which of them covers which.
     Raises:
       SlideError: the slide cannot be opened or its thumbnail not be read; it is too small for any patch; patches of an
         mpp are asked that it cannot give; or the tissue mask given for it cannot be used.
@@ -80,8 +88,9 @@ def plan_slide(ref: SlideRef, regions: Iterable[Region], options: TilingOptions)
     with open_slide(ref.path, mpp=ref.mpp) as slide:
         grid = plan_grid(slide, options.grid)
         _refuse_if_too_small(slide, grid, options)
-        inside, problems = clip_to_slide(regions, slide.width_l0, slide.height_l0)
-        annotated = rasterise(inside, slide.width_l0, slide.height_l0, options.mask_level)
+        size_l0 = (slide.width_l0, slide.height_l0)
+        inside, problems = clip_to_slide(regions, *size_l0, slide.bounds_l0)
+        annotated = rasterise(inside, *size_l0, options.mask_level, classes)
         tissue, tissue_downsample, tissue_notes = _tissue(slide, ref, options)
         locations, rejections = plan_patches(
             ref,
@@ -91,11 +100,31 @@ def plan_slide(ref: SlideRef, regions: Iterable[Region], options: TilingOptions)
             annotated={label: box_fraction(mask, 2.0**options.mask_level, grid) for label, mask in annotated.items()},
             tissue=box_fraction(tissue, tissue_downsample, grid),
             options=options,
+            labels=dict(classes.labels),
         )
-        alarm = _frame_alarm(annotated, tissue) if ref.tissue_mask is None else []
+        alarm = []
+        if ref.tissue_mask is None:
+            if classes.outside is None:
+                drawn = annotated
+            else:  # What nobody drew lies anywhere.
+                drawn = rasterise(inside, *size_l0, options.mask_level, dataclasses.replace(classes, outside=None))
+            everything = np.logical_or.reduce(list(drawn.values()))
+            astray = misplacement(everything, tissue, 2.0**options.mask_level, bounds_l0=slide.bounds_l0)
+            alarm = [str(astray)] if astray is not None else []
         notes = (*slide.notes, *problems, *tissue_notes, *alarm)
         geometry = slide.geometry
-    return SlidePlan(ref, geometry, grid, tuple(locations), rejections, annotated, tissue, tissue_downsample, notes)
+    return SlidePlan(
+        ref,
+        geometry,
+        grid,
+        _labelled(locations, inside, grid, classes, size_l0),
+        tuple(inside),
+        rejections,
+        annotated,
+        tissue,
+        tissue_downsample,
+        notes,
+    )
 
 
 def cut_patch(
@@ -168,13 +197,22 @@ def _assumed(tissue: TissueOptions) -> str:
     return f"without mpp, sizes of tissue are taken in level-0 pixels of {ASSUMED_MPP} um: {', '.join(sizes)}"
 
 
-def _frame_alarm(annotated: Mapping[str, np.ndarray], tissue: np.ndarray) -> list[str]:
-    """Annotations in another frame than the slide's (QuPath crops MIRAX to its bounds) lie beside the tissue."""
-    drawn = np.logical_or.reduce(list(annotated.values()))
-    if not drawn.any() or not tissue.any():
-        return []
-    on_tissue = float(tissue[drawn].mean())
-    if on_tissue >= 0.1:
-        return []
-    doubt = "are the annotations of this slide, and in level-0 pixels?"
-    return [f"only {on_tissue:.0%} of the annotated area shows tissue: {doubt}"]
+def _labelled(
+    locations: Sequence[PatchLocation],
+    regions: Sequence[Region],
+    grid: Grid,
+    classes: ClassMap,
+    size_l0: tuple[int, int],
+) -> tuple[PatchLocation, ...]:
+    """The patches with what each of them shows of the classes: the label's rule may be another one tomorrow."""
+    if not locations:
+        return ()
+    x_l0, y_l0 = (np.array([getattr(location, name) for location in locations]) for name in ("x_l0", "y_l0"))
+    columns = label_shares(regions, x_l0, y_l0, grid.width_l0, grid.height_l0, classes, size_l0=size_l0).columns()
+    centre = [None if value == NO_LABEL else value for value in columns.pop(CENTRE_COLUMN).tolist()]
+    values = zip(*(column.tolist() for column in columns.values()), centre, strict=True)
+    names = (*columns, CENTRE_COLUMN)
+    return tuple(
+        dataclasses.replace(location, labels=tuple(zip(names, row, strict=True)))
+        for location, row in zip(locations, values, strict=True)
+    )

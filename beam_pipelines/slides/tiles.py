@@ -179,6 +179,7 @@ class PatchLocation:
       tissue, annotated: Fraction of the patch that shows tissue; that is annotated as `label`.
       patch_id: Same for the same pixels, on every run.
       downsample: Level-0 pixels per pixel of the patch, (x, y): what a worker needs to cut it.
+      labels: (column, value) of what the patch shows of each class, exactly; see labels.py.
     """
 
     patient_id: str
@@ -193,6 +194,7 @@ class PatchLocation:
     annotated: float
     patch_id: uuid.UUID
     downsample: tuple[float, float]
+    labels: tuple[tuple[str, float | int | None], ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

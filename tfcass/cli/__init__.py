@@ -4,6 +4,7 @@ dev.py         a development cluster                  connection.py   the option
 schema.py      keyspace and tables                    progress.py     what is being done, on stderr
 demo.py        the demo                               doctor.py       is this machine fit? checks.py finds out
 split.py       splits of a table or of Parquet        inspect.py      what saved splits hold
+ingest.py      slides and images into Cassandra
 """
 
 import sys
@@ -13,7 +14,7 @@ import typer
 from typer.core import TyperGroup
 
 import tfcass
-from tfcass.cli import demo, dev, doctor, inspect, schema, split
+from tfcass.cli import demo, dev, doctor, ingest, inspect, schema, split
 from tfcass.errors import TfcassError
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it.
@@ -57,6 +58,7 @@ app = typer.Typer(
 )
 app.add_typer(dev.app, name="dev")
 app.add_typer(schema.app, name="schema")
+app.add_typer(ingest.app, name="ingest")
 app.add_typer(demo.app, name="demo")
 app.command("doctor")(doctor.doctor)
 app.command("split")(split.split)
