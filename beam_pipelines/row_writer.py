@@ -12,10 +12,11 @@ import time
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import Any
 
-from beam_pipelines.retries import backoff_s, explained, is_retriable
+from beam_pipelines.retries import backoff_s, explained, is_full_socket, is_retriable
 from beam_pipelines.statements import CONSISTENCIES, unlogged_batch
 from tfcass.errors import ClusterError, OptionError
 
+_FULL_SOCKET_S = 0.01
 _OPEN_BATCHES = 64  # Partitions that may wait for more of their rows at a time; the one that waits longest goes first.
 _VALUE_BYTES = 8  # What a value costs in a request beside its own bytes, about.
 _LONGEST_TTL_S = 20 * 365 * 24 * 3600  # Cassandra's own limit.
@@ -284,8 +285,9 @@ class RowWriter:
         now = self._clock()
         if self._silent_since_s is None:
             self._silent_since_s = now
+        full_socket = is_full_socket(error)
         # While the cluster answers nobody, a failure says nothing of this row: it keeps its attempts for later.
-        if self._answers > request.answers_seen:
+        if self._answers > request.answers_seen and not full_socket:
             request.counted += 1
         request.answers_seen = self._answers
         if now - self._silent_since_s >= self._options.fail_after_s:
@@ -302,6 +304,10 @@ class RowWriter:
             return
         options = self._options
         wait_s = backoff_s(request.attempts, first_s=options.first_backoff_s, longest_s=options.longest_backoff_s)
+        if full_socket:  # Large rows: it empties as fast as the network takes it.
+            wait_s = _FULL_SOCKET_S
+            request.attempts -= 1
+            self.retries -= 1  # The next attempt counts itself.
         heapq.heappush(self._due, (now + wait_s, next(self._tie_break), request))
 
     def _give_up(self, request: _Request, error: BaseException) -> None:

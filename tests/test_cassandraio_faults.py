@@ -13,6 +13,7 @@ import pytest
 from apache_beam.testing.util import assert_that, equal_to
 from cassandra import InvalidRequest, OperationTimedOut, Unavailable
 from cassandra.cluster import NoHostAvailable
+from cassandra.connection import ConnectionBusy
 from cassandra.protocol import OverloadedErrorMessage
 
 import tfcass
@@ -86,6 +87,17 @@ def test_an_error_that_may_pass_is_retried(error: BaseException) -> None:
 
     (outcome,) = rows.drain()
     assert (outcome.ticket, outcome.error, outcome.attempts, rows.retries) == ("row", None, 3, 2)
+
+
+def test_a_full_socket_is_no_attempt() -> None:
+    full = NoHostAvailable("scripted", {"host": ConnectionBusy("scripted: overloaded")})
+    session = ScriptedSession([full] * 30)
+    rows = writer(session, max_attempts=2)
+
+    rows.submit([0], "row")
+
+    (outcome,) = rows.drain()
+    assert (outcome.error, outcome.attempts, rows.retries) == (None, 1, 0)
 
 
 def test_an_error_that_stays_is_not_retried() -> None:
