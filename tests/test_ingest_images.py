@@ -1,17 +1,21 @@
 """Images of class folders and tables become rows: ingest_images, export, verify, end to end on a real server."""
 
+import contextlib
 import csv
 import hashlib
 import io
 import json
+import signal
 import subprocess
 import sys
+import time
 import uuid
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tifffile
+from cassandra import InvalidRequest
 from PIL import Image
 
 import tfcass
@@ -306,6 +310,60 @@ def test_two_worker_processes_do_the_same_as_a_program(place: Place, cassandra_s
     assert done.returncode == 0, done.stderr
     assert "8 files of 2 classes = 8 written" in done.stdout
     assert len(place.rows(cassandra_session, "data_by_uuid", "patch_id")) == 8
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGKILL, -signal.SIGKILL)])
+def test_a_run_that_is_stopped_in_the_middle_is_completed_by_the_next(
+    place: Place, cassandra_session, number: int, code: int
+) -> None:
+    count = 300
+    class_folders(place.images, {"cat": count})
+    # One row at a time, each of 600 kB: seconds from the first row to the last.
+    slow = ("--max-in-flight", "1", "--encoding", "tiff", "--size", "448", "--output", str(place.folder / "out"))
+    command = [sys.executable, "-m", "beam_pipelines.ingest_images", "--images", str(place.images)]
+    process = subprocess.Popen(
+        [*command, *place.flags(*slow)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    deadline = time.monotonic() + 300
+    stored = 0
+    while not stored and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.05)
+        with contextlib.suppress(InvalidRequest):  # No table yet.
+            stored = len(place.rows(cassandra_session, "images_by_class", "patch_id"))
+    process.send_signal(number)
+    out, err = process.communicate(timeout=300)
+
+    assert (process.returncode, out) == (code, "")
+    if number == signal.SIGINT:
+        assert err == "interrupted; run it again to go on: images that are stored are skipped\n"
+    data = {row.patch_id for row in place.rows(cassandra_session, "data_by_uuid_tiff", "patch_id")}
+    facts = {row.patch_id for row in place.rows(cassandra_session, "images_by_class", "patch_id")}
+    assert facts <= data
+
+    again = place.run(encodings=("tiff",), spec=ImageSpec(size=448))
+
+    assert totals(again) == (count, count - len(facts), len(facts), 0, 0, count)
+
+
+def test_a_folder_that_cannot_be_written_to_is_one_line(place: Place, capsys) -> None:
+    class_folders(place.images, {"cat": 1})
+    (place.folder / "file").write_text("in the way")
+
+    flags = place.flags("--images", str(place.images), "--output", str(place.folder / "file" / "out"))
+    assert ingest_images.main(flags) == 1
+
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "cannot write to" in line and "check the folder and its permissions" in line
+
+
+def test_a_database_that_is_not_there_is_one_line(place: Place, capsys) -> None:
+    class_folders(place.images, {"cat": 1})
+    flags = ["--images", str(place.images), "--output", str(place.folder / "out"), "--keyspace", "k"]
+
+    assert ingest_images.main([*flags, "--host", "127.0.0.1", "--port", "1"]) == 1
+
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "connection refused" in line
 
 
 def test_a_dry_run_needs_no_database(tmp_path: Path, capsys) -> None:
