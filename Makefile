@@ -21,7 +21,7 @@ demo: setup  ## The whole way: Cassandra, slides, patches, splits, training on t
 	$(BIN)/tfcass demo run $(DEMO_FLAGS)
 
 .PHONY: test
-test: setup $(VENV)/.simulacron  ## C++ tests (Bazel), then Python tests against a real Cassandra that they start and stop
+test: setup $(VENV)/.simulacron $(VENV)/.flink  ## C++ tests (Bazel), then Python tests against a real Cassandra that they start and stop
 	bazel test //ops/...
 	$(BIN)/pytest $(TEST_FLAGS)
 
@@ -87,6 +87,10 @@ $(VENV)/.jars: tfcass/devcluster/pom.xml $(VENV)/.project
 
 $(VENV)/.simulacron: tests/support/simulacron_pom.xml $(VENV)/.project
 	$(BIN)/python -m tests.support.simulacron
+	@touch $@
+
+$(VENV)/.flink: tests/support/flink_pom.xml $(VENV)/.project
+	$(BIN)/python -m tests.support.flink
 	@touch $@
 
 .PHONY: lock

@@ -1,44 +1,62 @@
-"""What the commands of the pipelines share: exit codes, errors in one line, times, counters."""
+"""What the commands share: flags, a run that ends in records, exit codes, one line for a user's mistake.
 
+run_command          arguments -> exit code: 0 complete, 1 failed, 2 wrong usage, 3 partial, 130 interrupted
+run_job              transforms -> what they told of each thing, as a list
+timed, counters_of   for summaries
+"""
+
+import argparse
+import contextlib
+import dataclasses
+import functools
+import json
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from beam_pipelines.quiet import quiet_libraries
+from beam_pipelines.slides.classes import CLASS_MAPS, ClassMap
+from beam_pipelines.slides.errors import AnnotationError, OutputError
+from beam_pipelines.slides.output import whole_file
+from tfcass.errors import OptionError, TfcassError
+
+if TYPE_CHECKING:
+    import apache_beam as beam
+
+SUMMARY_FILE = "summary.json"
+DEAD_LETTERS_FILE = "dead_letters.jsonl"
+_RECORDS_FILE = ".records.jsonl"
+_LISTED = 20
 
 
-def run_command(body: Callable[..., int], arguments: Sequence[str] | None, *, again: str) -> int:
-    """Runs a command and turns what it raises into a line on stderr and an exit code.
+def run_command(command: Callable[..., int], arguments: Sequence[str] | None, *, again: str) -> int:
+    """Runs a command and turns what it raises into an exit code and a line on stderr.
 
     Args:
-      body: Called with the arguments and `debug`; returns the exit code.
-      arguments: Of the command line; None means those of this process.
-      again: What to tell who pressed Ctrl-C.
-    Returns:
-      What `body` returned; 1 failed, 2 wrong usage, 130 interrupted.
+      command: Takes the arguments and `debug`, and returns an exit code.
+      arguments: None means those of the process.
+      again: What to tell who pressed Ctrl-C, as in "run it again to go on".
     """
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     debug = "--debug" in arguments
     try:
         with quiet_libraries(debug=debug):
-            return body(arguments, debug=debug)
+            return command(arguments, debug=debug)
     except KeyboardInterrupt:
         print(f"interrupted; {again}", file=sys.stderr)
         return 130
     except Exception as error:
-        from tfcass.errors import OptionError, TfcassError
-
         if debug or not isinstance(error, TfcassError):
             traceback.print_exc()
         if isinstance(error, TfcassError):
             print(f"error: {error}", file=sys.stderr)
-        return 2 if isinstance(error, OptionError) else 1
+        return 2 if isinstance(error, OptionError | AnnotationError) else 1
 
 
-@contextmanager
+@contextlib.contextmanager
 def timed(seconds: dict[str, float], stage: str) -> Iterator[None]:
     """Notes how long the block took."""
     started_s = time.monotonic()
@@ -55,6 +73,173 @@ def counters_of(result: Any) -> dict[str, Any]:
         counters[name] = counters.get(name, 0) + metric.result
     for metric in metrics["distributions"]:
         if metric.result.count:
-            name = f"{metric.key.metric.name} ({metric.key.step.split('/')[0]})"
+            step = (metric.key.step or "").split("/")[0]  # Portable runners may not tell it.
+            name = metric.key.metric.name + (f" ({step})" if step else "")
             counters[name] = {"mean": round(metric.result.mean, 1), "max": metric.result.max}
     return counters
+
+
+def add_run_flags(parser: argparse.ArgumentParser, workers: int) -> None:
+    """Flags of every command."""
+    parser.add_argument("--output", metavar="DIR", help="folder for summary.json and dead_letters.jsonl")
+    parser.add_argument("--workers", type=int, default=workers, help="local processes (default: %(default)s)")
+    parser.add_argument("--no-progress", action="store_true", help="no progress on stderr")
+    parser.add_argument("--json", action="store_true", help="print the summary as JSON instead of text")
+    parser.add_argument("--debug", action="store_true", help="show the log and tracebacks")
+
+
+def add_class_flags(flags: argparse.ArgumentParser, *, frame: bool = True) -> None:
+    """The flags that `classes_of` reads, and with `frame` --annotation-frame."""
+    flags.add_argument(
+        "--class-map",
+        metavar="JSON",
+        default="prostate",
+        help=f"file (see slides/classes.py), or one of {', '.join(CLASS_MAPS)} (default: %(default)s)",
+    )
+    if not frame:
+        return
+    flags.add_argument(
+        "--annotation-frame",
+        default="auto",
+        metavar="FRAME",
+        help="what coordinates count from: level0 (the plane), bounds (the scanned box), or auto: as the program that "
+        "wrote the file does it (default: %(default)s)",
+    )
+
+
+def classes_of(flags: argparse.Namespace) -> ClassMap:
+    """The class map that the flags name.
+
+    Raises:
+      AnnotationError: There is none of this name, or the file cannot be used.
+    """
+    name = flags.class_map
+    return ClassMap.load(name) if name.endswith(".json") else ClassMap.named(name)
+
+
+def parse(
+    parser: argparse.ArgumentParser, arguments: Sequence[str], required: Sequence[str] = ()
+) -> tuple[argparse.Namespace, tuple[str, ...]]:
+    """The flags, and those that are Beam's.
+
+    Args:
+      parser: Of the command.
+      arguments: The command line.
+      required: Names of flags, as in "--output". Not argparse's own: a YAML file may give them, too.
+    Raises:
+      OptionError: Unknown flags, values that do not fit, or a required one that is absent.
+    """
+    from beam_pipelines.command_flags import refuse_unknown
+
+    flags, rest = parser.parse_known_args(arguments)
+    refuse_unknown(rest)
+    for name in required:
+        if not getattr(flags, name.lstrip("-").replace("-", "_")):
+            raise OptionError(f"{name} is not given; see --help")
+    return flags, tuple(rest)
+
+
+@dataclasses.dataclass(frozen=True)
+class JobResult:
+    """What became of a job.
+
+    Attributes:
+      records: As the transforms gave them.
+      counters: Beam's counters: name -> sum.
+    """
+
+    records: tuple[Any, ...]
+    counters: Mapping[str, int]
+
+
+def run_job(
+    build: Callable[["beam.Pipeline"], Sequence["beam.PCollection"]],
+    output: str,
+    *,
+    workers: int,
+    flags: Sequence[str] = (),
+    debug: bool = False,
+    progress: contextlib.AbstractContextManager[None] | None = None,
+) -> JobResult:
+    """Runs a pipeline to its end.
+
+    Args:
+      build: Adds the transforms, and returns PCollections of records: JSON can hold them, tuples come back as lists.
+      output: Folder that workers and this process see: the records go through it.
+      workers, flags, debug: As in local_runner.run_pipeline.
+      progress: Open while the pipeline runs.
+    Raises:
+      PipelineError: It failed as a whole.
+      OutputError: The folder cannot be written.
+    """
+    import apache_beam as beam
+
+    from beam_pipelines.local_runner import run_pipeline
+
+    path = Path(output) / _RECORDS_FILE
+    path.unlink(missing_ok=True)
+
+    def add(pipeline: "beam.Pipeline") -> None:
+        (
+            tuple(build(pipeline))
+            | "All records" >> beam.Flatten()
+            | "One list" >> beam.combiners.ToList()
+            | "Deliver" >> beam.Map(functools.partial(_deliver, str(path)))
+        )
+
+    with progress or contextlib.nullcontext():
+        result = run_pipeline(add, workers=workers, flags=flags, debug=debug)
+    records = tuple(json.loads(line) for line in path.read_text(encoding="utf-8").splitlines())
+    path.unlink()
+    counters: dict[str, int] = {}
+    for metric in result.metrics().query()["counters"]:
+        name = metric.key.metric.name
+        counters[name] = counters.get(name, 0) + metric.result
+    return JobResult(records, counters)
+
+
+def make_output(output: str) -> None:
+    """Makes the folder, and removes what an earlier run said: after a failure, nothing may look like a result.
+
+    Raises:
+      OutputError: it cannot be written.
+    """
+    try:
+        Path(output).mkdir(parents=True, exist_ok=True)
+        for name in (SUMMARY_FILE, DEAD_LETTERS_FILE, _RECORDS_FILE):
+            (Path(output) / name).unlink(missing_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"cannot write to {output!r}: {error.strerror}; check the folder and its permissions"
+        ) from None
+
+
+def write_summary(output: str, summary: Mapping[str, Any], dead_letters: Sequence[Mapping[str, Any]]) -> None:
+    """Writes summary.json and dead_letters.jsonl.
+
+    Raises:
+      OutputError: they cannot be written.
+    """
+    _write_text(Path(output) / DEAD_LETTERS_FILE, "".join(json.dumps(letter) + "\n" for letter in dead_letters))
+    _write_text(Path(output) / SUMMARY_FILE, json.dumps(summary, indent=2) + "\n")
+
+
+def print_remarks(title: str, remarks: Sequence[str]) -> None:
+    """A title and so many lines as a person reads."""
+    if not remarks:
+        return
+    print(f"{title}:")
+    for text in remarks[:_LISTED]:
+        print(f"  {text}")
+    if len(remarks) > _LISTED:
+        print(f"  and {len(remarks) - _LISTED} more")
+
+
+def _deliver(path: str, records: list[Any]) -> None:
+    """Runs on a worker. Lines, as a UUID or another value that JSON lacks becomes its text."""
+    _write_text(Path(path), "".join(json.dumps(record, default=str) + "\n" for record in records))
+
+
+def _write_text(path: Path, text: str) -> None:
+    with whole_file(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")

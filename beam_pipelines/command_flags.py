@@ -1,15 +1,29 @@
 """Flags that all commands of the pipelines share: how the cluster is reached, and Beam's own."""
 
 import argparse
+import sys
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
+from beam_pipelines.presets import add_settings_flag, with_settings
 from tfcass.cluster import Cluster, PasswordAuth, Tls
 from tfcass.errors import OptionError
 
 
 class FlagParser(argparse.ArgumentParser):
-    """argparse, with its complaints as our errors: one line, like any other wrong setting."""
+    """argparse, with its complaints as our errors: one line, like any other wrong setting. A parser that has --help is
+    a command's, and takes --config: settings from a YAML file."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        if self.add_help:
+            add_settings_flag(self)
+
+    def parse_known_args(
+        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> tuple[argparse.Namespace, list[str]]:
+        words = sys.argv[1:] if args is None else list(args)
+        return super().parse_known_args(with_settings(words, self) if self.add_help else words, namespace)
 
     def error(self, message: str) -> NoReturn:
         raise OptionError(f"{message}; see --help")

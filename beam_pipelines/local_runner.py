@@ -61,9 +61,10 @@ def run_pipeline(
 
 def _where_to_run(workers: int, flags: list[str], lifeline: Lifeline, *, debug: bool) -> dict[str, Any]:
     """Arguments of beam.Pipeline."""
-    flags = [f"--default_sdk_harness_log_level={'INFO' if debug else 'CRITICAL'}", *flags]
     if any(flag.split("=")[0] in _OWN_RUNNER for flag in flags):
-        return {"options": PipelineOptions(flags)}
+        # Not CRITICAL: job servers in Java know no such level, and refuse the job.
+        return {"options": PipelineOptions([f"--default_sdk_harness_log_level={'INFO' if debug else 'ERROR'}", *flags])}
+    flags = [f"--default_sdk_harness_log_level={'INFO' if debug else 'CRITICAL'}", *flags]
     if workers == 1:
         return {"options": PipelineOptions(flags), "runner": FnApiRunner()}
     # What --direct_running_mode=multi_processing does, with a worker of our own. exec: the shell that Beam starts

@@ -6,16 +6,18 @@ short line per slide or group of patches; lines this short are appended whole ev
 
 import collections
 import contextlib
+import functools
 import os
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import TextIO
 
 _TERMINAL_S, _LOG_S = 0.5, 10.0  # Between updates of a line on a terminal, and between lines of a log.
+_BAR = 24  # Characters.
 
 
 def note_progress(path: str | os.PathLike[str], kind: str, count: int) -> None:
@@ -29,12 +31,26 @@ def note_progress(path: str | os.PathLike[str], kind: str, count: int) -> None:
 
 
 @contextlib.contextmanager
-def shown_progress(path: Path, slides: int, *, stream: TextIO | None = None) -> Iterator[None]:
-    """Shows on stderr, while the block runs, what workers note in `path`; the file is gone afterwards."""
+def shown_progress(
+    path: str | os.PathLike[str],
+    slides: int,
+    *,
+    stream: TextIO | None = None,
+    line: Callable[[Mapping[str, int], float], str] | None = None,
+) -> Iterator[None]:
+    """Shows on stderr, while the block runs, what workers note in `path`; the file is gone afterwards.
+
+    Args:
+      path: What note_progress is given.
+      slides: How many there are.
+      stream: Where to show it; None is stderr.
+      line: Makes the line of the sums by kind and of the seconds; None is the one of tiling.
+    """
     stream = sys.stderr if stream is None else stream
+    path = Path(path)
     with contextlib.suppress(OSError):  # Then nothing is shown. A result that cannot be written is told by its writer.
         path.write_bytes(b"")
-    ticker = _Ticker(path, slides, stream)
+    ticker = _Ticker(path, stream, line or functools.partial(progress_line, slides, bar=stream.isatty()))
     try:
         with ticker:
             yield
@@ -44,9 +60,9 @@ def shown_progress(path: Path, slides: int, *, stream: TextIO | None = None) -> 
 
 
 class _Ticker:
-    def __init__(self, path: Path, slides: int, stream: TextIO) -> None:
+    def __init__(self, path: Path, stream: TextIO, line: Callable[[Mapping[str, int], float], str]) -> None:
         self._path = path
-        self._slides = slides
+        self._make_line = line
         self._stream = stream
         self._terminal = stream.isatty()
         self._started_s = time.monotonic()
@@ -80,8 +96,36 @@ class _Ticker:
         for line in self._path.read_text().splitlines():
             kind, _, count = line.partition(" ")
             sums[kind] += int(count)
-        elapsed_s = time.monotonic() - self._started_s
-        cut = f"{sums['cut']:,} of {sums['planned']:,} patches cut"
-        if sums["skipped"]:
-            cut += f", {sums['skipped']:,} stored before"
-        return f"{sums['slides']} of {self._slides} slides planned, {cut}, {elapsed_s:.0f} s"
+        return self._make_line(sums, time.monotonic() - self._started_s)
+
+
+def progress_line(slides: int, sums: Mapping[str, int], elapsed_s: float, *, bar: bool) -> str:
+    """What is done, how fast, and how long the rest will take.
+
+    Args:
+      slides: Of the run.
+      sums: What note_progress() added up: slides planned, patches planned, skipped and cut.
+      elapsed_s: Since its start.
+      bar: Draws one, of the patches expected in all: slides still to be planned count as the mean of the others.
+    """
+    planned, skipped, cut, seen = (sums.get(name, 0) for name in ("planned", "skipped", "cut", "slides"))
+    parts = [f"{seen} of {slides} slides planned", f"{cut:,} of {planned - skipped:,} patches cut"]
+    if skipped:
+        parts.append(f"{skipped:,} stored before")
+    expected = (planned - skipped) / seen * slides if seen else 0.0
+    if cut and elapsed_s > 0:
+        rate = cut / elapsed_s
+        parts += [f"{rate:,.0f}/s", f"about {_clock(max(0.0, expected - cut) / rate)} left"]
+    parts.append(_clock(elapsed_s))
+    done = min(1.0, cut / expected) if expected else 0.0
+    drawn = f"[{'#' * int(done * _BAR):.<{_BAR}}] {done:4.0%} " if bar else ""
+    return drawn + ", ".join(parts)
+
+
+def _clock(seconds: float) -> str:
+    """59 -> "59 s"; 75 -> "1:15"; 3,700 -> "1:01:40"."""
+    whole = int(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    hours, minutes = divmod(whole // 60, 60)
+    return f"{hours}:{minutes:02d}:{whole % 60:02d}" if hours else f"{minutes}:{whole % 60:02d}"

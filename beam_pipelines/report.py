@@ -1,4 +1,4 @@
-"""A Summary on a terminal."""
+"""A Summary on a terminal. report_page.py shows it in pictures."""
 
 from rich.console import Console
 from rich.markup import escape
@@ -20,21 +20,23 @@ def print_summary(summary: Summary, output: str, console: Console) -> None:
     _remarks(console, "Not complete", summary.complaints())
     for line in _totals(summary):
         console.print(line, highlight=False, soft_wrap=True)
-    console.print(f"Details in {escape(output)}/summary.json", highlight=False, soft_wrap=True)
+    page = "" if summary.dry_run else " and report.html"
+    console.print(f"Details in {escape(output)}/summary.json{page}", highlight=False, soft_wrap=True)
 
 
 def _table(summary: Summary) -> Table:
     table = Table(box=None, pad_edge=False)
     table.add_column("slide", overflow="fold")
     table.add_column("outcome", overflow="fold")
-    names = ("planned",) if summary.dry_run else ("planned", "written", "skipped", "failed", "stored")
+    names = ("planned",) if summary.dry_run else ("planned", "written", "skipped", "dropped", "failed", "stored")
     for name in names:
         table.add_column(name, justify="right", no_wrap=True)
-    reasons = sorted({reason for slide in summary.slides for reason, count in slide.rejected.items() if count})
+    left_out = [{**slide.rejected, **slide.low_quality} for slide in summary.slides]
+    reasons = sorted({reason for found in left_out for reason, count in found.items() if count})
     for reason in reasons:
         table.add_column(reason.replace(" ", "\n"), justify="right", no_wrap=True, style="dim")
-    for slide in summary.slides:
-        counts = [getattr(slide, name) or 0 for name in names] + [slide.rejected.get(reason, 0) for reason in reasons]
+    for slide, found in zip(summary.slides, left_out, strict=True):
+        counts = [getattr(slide, name) or 0 for name in names] + [found.get(reason, 0) for reason in reasons]
         table.add_row(escape(slide.slide), slide.status, *(f"{count:,}" for count in counts))
     return table
 
@@ -52,13 +54,14 @@ def _totals(summary: Summary) -> list[str]:
     if summary.dry_run:
         lines.append(f"{summary.total('planned'):,} patches planned; dry run, nothing was written but masks")
         return lines
-    planned, written, skipped, failed, stored = (
-        summary.total(name) for name in ("planned", "written", "skipped", "failed", "stored")
+    planned, written, skipped, dropped, failed, stored = (
+        summary.total(name) for name in ("planned", "written", "skipped", "dropped", "failed", "stored")
     )
     seconds = summary.seconds.get("tile", 0.0)
     rate = f" in {seconds:.1f} s ({written / seconds:,.0f} a second)" if written and seconds else ""
     lines.append(
-        f"{planned:,} patches planned = {written:,} written{rate} + {skipped:,} stored before + {failed:,} failed; "
+        f"{planned:,} patches planned = {written:,} written{rate} + {skipped:,} stored before + {dropped:,} rejected "
+        f"for their pixels + {failed:,} failed; "
         f"{stored:,} rows in the database"
     )
     return lines

@@ -5,10 +5,14 @@ import dataclasses
 import glob
 import os
 import re
+import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from beam_pipelines.slides.annotations import AnnotationProblem, Region, read_annotations, slide_key
+from beam_pipelines import files
+from beam_pipelines.slides.annotations import AnnotationProblem, Annotations, Region, read_annotations, slide_key
+from beam_pipelines.slides.classes import ClassMap
+from beam_pipelines.slides.mpp_table import read_mpp_table
 from beam_pipelines.slides.tiles import SlideRef
 from beam_pipelines.tiling_run import TilingRun
 from tfcass.errors import OptionError
@@ -43,7 +47,7 @@ class SlideList:
     Attributes:
       tasks: The slides, by file name.
       problems: What is wrong with the annotation files.
-      absent_slides: Slides that annotations or the slide table name and no pattern matches.
+      absent_slides: Slides that annotations, tables or tissue masks name and no pattern matches.
     """
 
     tasks: tuple[SlideTask, ...]
@@ -58,16 +62,47 @@ def list_slides(run: TilingRun) -> SlideList:
       OptionError: A pattern matches nothing, two slides cannot be told apart, or the slide table cannot be used.
     """
     paths = _match_slides(run.slides)
-    annotations = read_annotations(_match(run.annotations, "annotations"))
+    annotations = read_all_annotations(run.annotations, run.classes, run.annotation_frame)
     table = {} if run.slide_table is None else read_slide_table(run.slide_table)
+    mpps = {} if run.mpp_table is None else read_mpp_table(run.mpp_table)
+    masks = {_mask_key(path): path for path in match_files(run.tissue_masks, "tissue-masks")}
     tasks = []
     for path in paths:
         patient_id, slide_num, notes = _identify(path, run, table)
-        tasks.append(SlideTask(SlideRef(path, patient_id, slide_num), annotations.of(path), notes))
+        ref = SlideRef(
+            path, patient_id, slide_num, mpp=mpps.get(slide_key(path)), tissue_mask=masks.get(slide_key(path))
+        )
+        tasks.append(SlideTask(ref, annotations.of(path), notes))
     _refuse_twins(tasks)
     keys = {slide_key(path) for path in paths}
-    absent = sorted({*annotations.regions_by_slide, *table} - keys)
+    absent = sorted({*annotations.regions_by_slide, *table, *mpps, *masks} - keys)
     return SlideList(tuple(tasks[: run.limit]), annotations.problems, tuple(absent))
+
+
+def read_all_annotations(patterns: Iterable[str], classes: ClassMap, frame: str) -> Annotations:
+    """Reads the annotation files that match; remote ones are copied here first, being small.
+
+    Raises:
+      OptionError: A pattern matches nothing.
+    """
+    paths = match_files(patterns, "annotations")
+    with tempfile.TemporaryDirectory(prefix="tfcass-annotations-") as folder:
+        remote = {}
+        for number, path in enumerate(path for path in paths if files.is_url(path)):
+            copy = Path(folder) / str(number) / os.path.basename(path)
+            files.write_bytes(str(copy), files.read_bytes(path))
+            remote[str(copy)] = path
+        local = {path: copy for copy, path in remote.items()}
+        found = read_annotations([local.get(path, path) for path in paths], classes, frame=frame)
+    problems = tuple(
+        dataclasses.replace(problem, file=remote.get(problem.file, problem.file)) for problem in found.problems
+    )
+    return dataclasses.replace(found, problems=problems)
+
+
+def _mask_key(path: str) -> str:
+    """The slide that a tissue mask is of: S1.png and S1_tissue.png are S1's."""
+    return slide_key(os.path.splitext(os.path.basename(path))[0].removesuffix("_tissue"))
 
 
 def read_slide_table(path: str | os.PathLike[str]) -> dict[str, tuple[str, int]]:
@@ -115,10 +150,10 @@ def _match_slides(patterns: Iterable[str]) -> list[str]:
 
 
 def _match_slide(pattern: str) -> list[str]:
-    if not os.path.isdir(pattern):
-        return _match([pattern], "slides")
+    if not files.is_folder(pattern):
+        return match_files([pattern], "slides")
     # Other things lie in folders too: only names with a slide's suffix count.
-    paths = sorted(os.path.abspath(entry.path) for entry in os.scandir(pattern) if entry.is_file())
+    paths = files.match(files.join(pattern, "*") if files.is_url(pattern) else os.path.join(glob.escape(pattern), "*"))
     paths = [path for path in paths if slide_key(path) != os.path.basename(path)]
     if not paths:
         raise OptionError(
@@ -127,16 +162,15 @@ def _match_slide(pattern: str) -> list[str]:
     return paths
 
 
-def _match(patterns: Iterable[str], what: str) -> list[str]:
-    """Files that match, absolute, each once. Folders do not count: a MIRAX slide keeps its pixels in one."""
+def match_files(patterns: Iterable[str], what: str) -> list[str]:
+    """Files that match, absolute or URLs, each once. Folders do not count: a MIRAX slide keeps its pixels in one."""
     found: dict[str, None] = {}
     for pattern in patterns:
-        files = [path for path in sorted(glob.glob(pattern, recursive=True)) if not os.path.isdir(path)]
-        if not files:
-            raise OptionError(
-                f"--{what} {pattern!r} matches no file (from {os.getcwd()!r}); check the path and quote it"
-            )
-        found.update((os.path.abspath(path), None) for path in files)
+        paths = files.match(pattern)
+        if not paths:
+            where = "" if files.is_url(pattern) else f" (from {os.getcwd()!r})"
+            raise OptionError(f"--{what} {pattern!r} matches no file{where}; check the path and quote it")
+        found.update(dict.fromkeys(paths))
     return list(found)
 
 

@@ -5,6 +5,7 @@ import uuid
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from cassandra import InvalidRequest
 from cassandra.concurrent import execute_concurrent_with_args
 
 from beam_pipelines.slides.errors import SlideError
@@ -15,6 +16,7 @@ from beam_pipelines.token_ranges import read_pages
 from tfcass.schema import describe_table
 
 _PAGE_ROWS = 5000
+_IDS_PER_READ = 50  # One reply of some kB. Some clusters allow no IN over many partitions: then one id a read.
 _CONCURRENT_READS = 64
 _SIGNATURES = {b"\xff\xd8\xff": "jpeg", b"\x89PNG": "png", b"II*\0": "tiff", b"MM\0*": "tiff"}
 
@@ -65,6 +67,7 @@ class StoredPatches:
             consistency=consistency,
         )
         self._id = prepare(session, f"SELECT patch_id FROM {data} WHERE patch_id = ?", consistency=consistency)
+        self._ids = prepare(session, f"SELECT patch_id FROM {data} WHERE patch_id IN ?", consistency=consistency)
         self._data = prepare(session, f"SELECT data FROM {data} WHERE patch_id = ?", consistency=consistency)
 
     def rows(self, ref: SlideRef) -> StoredRows:
@@ -90,15 +93,31 @@ class StoredPatches:
         )
         known = [location.patch_id for place, location in planned.items() if rows.get(place) == location.patch_id]
         # The data table is asked too: it may be another one than last time, or have lost rows.
-        stored = self._with_data(known)
+        stored = self.with_data(known)
         if check_encoding:
             self._check_encoding(ref, stored)
         left = tuple(location for location in locations if location.patch_id not in stored)
         return Unstored(left, len(locations) - len(left), stale)
 
-    def _with_data(self, ids: Iterable[uuid.UUID]) -> set[uuid.UUID]:
+    def with_data(self, ids: Iterable[uuid.UUID]) -> set[uuid.UUID]:
+        """Those ids that the data table has."""
+        ids = list(ids)
+        groups = [(ids[first : first + _IDS_PER_READ],) for first in range(0, len(ids), _IDS_PER_READ)]
+        try:
+            return self._found(self._ids, groups)
+        except InvalidRequest:  # A guardrail against large INs.
+            return self._found(self._id, [(patch_id,) for patch_id in ids])
+
+    def data_of(self, ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, bytes]:
+        """The encoded patches of those ids that the data table has."""
+        ids = list(ids)
         arguments = [(patch_id,) for patch_id in ids]
-        replies = execute_concurrent_with_args(self._session, self._id, arguments, concurrency=_CONCURRENT_READS)
+        replies = execute_concurrent_with_args(self._session, self._data, arguments, concurrency=_CONCURRENT_READS)
+        rows = [reply.one() for _, reply in replies]
+        return {patch_id: bytes(row[0]) for patch_id, row in zip(ids, rows, strict=True) if row and row[0]}
+
+    def _found(self, statement: Any, arguments: list[tuple[Any, ...]]) -> set[uuid.UUID]:
+        replies = execute_concurrent_with_args(self._session, statement, arguments, concurrency=_CONCURRENT_READS)
         return {row[0] for _, rows in replies for row in rows}
 
     def _check_encoding(self, ref: SlideRef, stored: set[uuid.UUID]) -> None:

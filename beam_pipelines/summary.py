@@ -12,7 +12,7 @@ import enum
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from beam_pipelines.slide_list import SlideList
+from beam_pipelines.slide_list import SlideList, SlideTask
 
 # Stages at which a slide as a whole can fail; at any other, a patch failed.
 COPIES, PLAN, COMPARE = "compare with other slides", "plan", "compare with stored"
@@ -45,14 +45,20 @@ class SlideOutcome:
       slide, patient_id, slide_num: File name; from the slide table or the name.
       status: A SlideStatus.
       error: Why none of it was tiled, else "".
-      planned: Patches that qualify; all of them are written, skipped or failed.
+      planned: Patches that qualify by tissue and annotation; all of them are kept, rejected for their pixels, or
+        failed.
       written: Patches whose rows this run wrote to both tables.
-      skipped: Patches that both tables held before.
+      skipped: Patches that both tables held before. Both together are the kept ones.
+      low_quality: Reason -> planned patches that were rejected once cut, for their pixels.
       failed: Patches with a dead letter.
       stored: Metadata rows counted in the database afterwards; None in a dry run.
       stale: Among them, rows from earlier runs that the plan does not have.
       rejected: Reason -> grid positions left out. With `planned`, they make up the whole grid.
       notes: What a user may want to know.
+      size_l0, mpp: Width and height of the slide in pixels; micrometres per pixel, across and down, when known.
+      patch_l0: Width and height of a patch in level-0 pixels.
+      content_id: Hash of the slide's content, which the ids of its patches are made from.
+      untouched: An earlier run completed it, and nothing has changed since: it was not opened.
     """
 
     slide: str
@@ -67,16 +73,37 @@ class SlideOutcome:
     stored: int | None = None
     stale: int = 0
     rejected: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    low_quality: Mapping[str, int] = dataclasses.field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    size_l0: tuple[int, int] | None = None
+    mpp: tuple[float, float] | None = None
+    patch_l0: tuple[float, float] | None = None
+    content_id: str = ""
+    untouched: bool = False
+
+    @property
+    def kept(self) -> int:
+        """Patches that both tables hold."""
+        return self.written + self.skipped
+
+    @property
+    def dropped(self) -> int:
+        """Planned patches that were rejected for their pixels."""
+        return sum(self.low_quality.values())
 
     @property
     def lost(self) -> int:
-        """Patches that are neither written, skipped nor failed, or not in the database although they should be."""
+        """Patches that are neither kept, rejected nor failed, or not in the database although they should be."""
         if self.stored is None:
             return 0
-        unaccounted = abs(self.planned - self.written - self.skipped - self.failed)
+        unaccounted = abs(self.planned - self.kept - self.dropped - self.failed)
         # Stale rows may have been overwritten by this run, so that they make no lower bound.
-        return unaccounted or max(0, self.written + self.skipped - self.stored)
+        return unaccounted or max(0, self.kept - self.stored)
+
+    @property
+    def complete(self) -> bool:
+        """Whether every planned patch is stored or rejected: a rerun has nothing to do on it."""
+        return not (self.error or self.failed or self.lost)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,6 +118,7 @@ class Summary:
       seconds: Stage -> time it took.
       counters: Beam's metrics: name -> sum, or name -> {"mean", "max"} for distributions.
       dry_run: Nothing was read from or written to the database.
+      tasks: The slides as they were listed.
     """
 
     slides: tuple[SlideOutcome, ...]
@@ -100,6 +128,7 @@ class Summary:
     seconds: Mapping[str, float]
     counters: Mapping[str, Any]
     dry_run: bool
+    tasks: tuple[SlideTask, ...] = ()
 
     def total(self, name: str) -> int:
         """Sum of a field over the slides, as in total("written")."""
@@ -128,7 +157,7 @@ class Summary:
 
     def as_dict(self) -> dict[str, Any]:
         """The content of summary.json."""
-        totals = ("planned", "written", "skipped", "failed", "stored", "stale")
+        totals = ("planned", "kept", "written", "skipped", "dropped", "failed", "stored", "stale")
         return {
             "complete": self.exit_code == 0,
             "dry_run": self.dry_run,
@@ -165,6 +194,7 @@ def summarise(
     plans: dict[str, Mapping[str, Any]] = {}
     written: collections.Counter[str] = collections.Counter()
     failed: collections.Counter[str] = collections.Counter()
+    low_quality: dict[str, collections.Counter[str]] = collections.defaultdict(collections.Counter)
     errors: dict[str, tuple[SlideStatus, str]] = {}
     dead = []
     for kind, content in records:
@@ -173,6 +203,8 @@ def summarise(
         elif kind == "written":
             slide, count = content
             written[slide] += count
+        elif kind == "rejected":
+            low_quality[content["slide"]][content["reason"]] += 1
         else:
             dead.append(content)
             if status := _FAILED_AT.get(content["stage"]):
@@ -193,10 +225,20 @@ def summarise(
         )
         if plan := plans.get(task.name):
             fields = {name: value for name, value in plan.items() if name != "slide"}
-            fields |= {"notes": tuple(plan["notes"]), "written": written[task.name], "failed": failed[task.name]}
+            fields |= {name: tuple(plan[name]) for name in ("notes", "size_l0", "patch_l0", "mpp") if plan[name]}
+            if not plan.get("untouched"):
+                fields |= {"written": written[task.name], "failed": failed[task.name]}
+                fields |= {"low_quality": dict(low_quality[task.name])}
             outcome = dataclasses.replace(outcome, error="", **fields)
         outcomes.append(outcome)
     problems = tuple((str(problem), problem.repaired) for problem in slides.problems)
     return Summary(
-        tuple(outcomes), problems, slides.absent_slides, tuple(dead), seconds, counters, dry_run=stored is None
+        tuple(outcomes),
+        problems,
+        slides.absent_slides,
+        tuple(dead),
+        seconds,
+        counters,
+        dry_run=stored is None,
+        tasks=slides.tasks,
     )

@@ -15,6 +15,7 @@ Each slide's annotations become masks of normal and tumour (output/masks/), and 
 level one patch, kept where it shows enough tissue. Patch ids are made from the slide's content and the patch's place: a
 second run writes nothing twice, and a run that was cut short goes on where it ended. A slide or patch that cannot be
 read is told in output/summary.json and output/dead_letters.jsonl, and does not keep the others from being tiled.
+What was left out, and why, is in output/ledger/; output/report.html shows all of it in pictures.
 
 Exit: 0 complete, 1 failed, 2 wrong usage, 3 partial (something failed and is listed), 130 interrupted.
 """
@@ -22,29 +23,25 @@ Exit: 0 complete, 1 failed, 2 wrong usage, 3 partial (something failed and is li
 import functools
 import json
 import sys
-import time
-import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from beam_pipelines.command import DEAD_LETTERS_FILE, SUMMARY_FILE, counters_of, run_command, timed
 from beam_pipelines.quiet import quiet_libraries
 
 if TYPE_CHECKING:
-    from apache_beam.runners.runner import PipelineResult
-
-    from beam_pipelines.slide_list import SlideList
+    from beam_pipelines.slide_list import SlideTask
+    from beam_pipelines.slide_store import SlideStore
     from beam_pipelines.summary import Summary
     from beam_pipelines.tiling_run import TilingRun
 
-SUMMARY_FILE = "summary.json"
-DEAD_LETTERS_FILE = "dead_letters.jsonl"
+REPORT_FILE = "report.html"
 _RECORDS_FILE = ".records.jsonl"
 
 
 def run(options: "TilingRun", *, debug: bool = False) -> "Summary":
-    """Tiles slides; returns once all rows are written and counted, and summary.json and dead_letters.jsonl are there.
+    """Tiles slides; returns once all rows are written and counted, and the summary, dead letters and report are there.
 
     Args:
       options: What to tile and where to.
@@ -56,52 +53,39 @@ def run(options: "TilingRun", *, debug: bool = False) -> "Summary":
       beam_pipelines.local_runner.PipelineError: The pipeline failed as a whole; the next run skips what it stored.
     """
     with quiet_libraries(debug=debug):
-        # Here, not at the top: Beam takes a second to import and says more than it should.
+        # Here, not at the top: these take a second to import and say more than they should.
+        from beam_pipelines import files
         from beam_pipelines.slide_list import list_slides
         from beam_pipelines.summary import summarise
-        from tfcass import schema
 
         seconds: dict[str, float] = {}
-        output = Path(options.output)
-        with _timed(seconds, "check"):
+        with timed(seconds, "check"):
             slides = list_slides(options)
-            _make_output(output)
-            if not options.dry_run:
-                schema.create_tables(
-                    options.cluster,
-                    options.keyspace,
-                    metadata_table=options.metadata_table,
-                    data_table=options.data_table,
-                )
-        with _timed(seconds, "tile"):
-            result = _run_pipeline(slides, options, debug=debug)
-            records = _take_records(output / _RECORDS_FILE)
-        with _timed(seconds, "count"):
-            stored = None if options.dry_run else _count_stored(slides, options)
-        summary = summarise(slides, records, stored, seconds=seconds, counters=_counters(result))
-        _write_text(output / DEAD_LETTERS_FILE, "".join(json.dumps(letter) + "\n" for letter in summary.dead_letters))
-        _write_text(output / SUMMARY_FILE, json.dumps(summary.as_dict(), indent=2) + "\n")
+            _make_output(options.output)
+            store = nullcontext() if options.dry_run else _open_store(options)
+        with store as database:
+            with timed(seconds, "look"):
+                finished = {} if database is None or options.overwrite else database.finished(slides.tasks)
+            rest = [task for task in slides.tasks if task.name not in finished]
+            with timed(seconds, "tile"):
+                records, counters = _tile(rest, finished, options, debug=debug) if rest else ([], {})
+            records += [("plan", plan) for plan in finished.values()]
+            with timed(seconds, "count"):
+                ids = None if database is None else database.ids(slides.tasks)
+                stored = None if ids is None else {name: len(found) for name, found in ids.items()}
+                summary = summarise(slides, records, stored, seconds=seconds, counters=counters)
+                if database is not None:
+                    database.finish(slides.tasks, summary, ids)
+            with timed(seconds, "report"):
+                _write_pages(summary, options, database)
+        text = json.dumps(summary.as_dict(), indent=2) + "\n"
+        files.write_bytes(files.join(options.output, SUMMARY_FILE), text.encode())
         return summary
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; returns its exit code."""
-    arguments = sys.argv[1:] if arguments is None else list(arguments)
-    debug = "--debug" in arguments
-    try:
-        with quiet_libraries(debug=debug):
-            return _command(arguments, debug=debug)
-    except KeyboardInterrupt:
-        print("interrupted; run it again to go on: patches that are stored are skipped", file=sys.stderr)
-        return 130
-    except Exception as error:
-        from tfcass.errors import OptionError, TfcassError
-
-        if debug or not isinstance(error, TfcassError):
-            traceback.print_exc()
-        if isinstance(error, TfcassError):
-            print(f"error: {error}", file=sys.stderr)
-        return 2 if isinstance(error, OptionError) else 1
+    return run_command(_command, arguments, again="run it again to go on: patches that are stored are skipped")
 
 
 def _command(arguments: Sequence[str], *, debug: bool) -> int:
@@ -111,6 +95,8 @@ def _command(arguments: Sequence[str], *, debug: bool) -> int:
     from beam_pipelines.report import print_summary
 
     options, flags = parse_flags(arguments, prog="python -m beam_pipelines.tile_slides")
+    if flags.job_graph is not None:
+        return _write_job_graph(options, flags.job_graph)
     summary = run(options, debug=debug)
     if flags.json:
         print(json.dumps(summary.as_dict(), indent=2))
@@ -119,82 +105,92 @@ def _command(arguments: Sequence[str], *, debug: bool) -> int:
     return summary.exit_code
 
 
-def _make_output(output: Path) -> None:
+def _write_job_graph(options: "TilingRun", path: str) -> int:
+    from beam_pipelines.job_graph import build_graph, write_graph
+    from beam_pipelines.slide_list import list_slides
+
+    graph = build_graph(list_slides(options), options)
+    write_graph(graph, path)
+    print(f"{path}: {graph}")
+    return 0
+
+
+def _make_output(output: str) -> None:
     """Makes the folder, and removes what an earlier run said: after a failure, nothing may look like a result."""
+    from beam_pipelines import files
     from beam_pipelines.slides.errors import OutputError
 
     try:
-        output.mkdir(parents=True, exist_ok=True)
+        files.make_folder(output)
         for name in (SUMMARY_FILE, DEAD_LETTERS_FILE, _RECORDS_FILE):
-            (output / name).unlink(missing_ok=True)
+            files.remove(files.join(output, name))
     except OSError as error:
         raise OutputError(
-            f"cannot write to {str(output)!r}: {error.strerror}; check the folder and its permissions"
+            f"cannot write to {output!r}: {error.strerror}; check the folder and its permissions"
         ) from None
 
 
-def _run_pipeline(slides: "SlideList", options: "TilingRun", *, debug: bool) -> "PipelineResult":
-    from beam_pipelines import tiling_pipeline
+@contextmanager
+def _open_store(options: "TilingRun") -> Iterator["SlideStore"]:
+    from beam_pipelines.slide_store import SlideStore
+
+    with SlideStore.opened(options) as store:
+        yield store
+
+
+def _tile(
+    tasks: "list[SlideTask]", finished: Mapping[str, Mapping[str, Any]], options: "TilingRun", *, debug: bool
+) -> tuple[list[Any], dict[str, Any]]:
+    """Runs the pipeline; returns its records and counters."""
+    from beam_pipelines import files, tiling_pipeline
+    from beam_pipelines.ledger import add_rejected
     from beam_pipelines.local_runner import run_pipeline
     from beam_pipelines.progress import shown_progress
 
-    output = Path(options.output)
-    deliver = functools.partial(_write_records, str(output / _RECORDS_FILE))
+    records_file = files.join(options.output, _RECORDS_FILE)
+    shown = options.progress and not files.is_url(options.output)
     progress_file = tiling_pipeline.progress_file(options.output)
-    with shown_progress(progress_file, len(slides.tasks)) if options.progress else nullcontext():
-        return run_pipeline(
-            lambda pipeline: tiling_pipeline.build(pipeline, list(slides.tasks), options, deliver),
+    with shown_progress(progress_file, len(tasks)) if shown else nullcontext():
+        result = run_pipeline(
+            lambda pipeline: tiling_pipeline.build(
+                pipeline,
+                tasks,
+                options,
+                functools.partial(_write_records, records_file),
+                finished={plan["content_id"]: name for name, plan in finished.items()},
+            ),
             workers=options.workers,
             flags=options.beam_flags,
             debug=debug,
         )
+    lines = files.read_bytes(records_file).decode().splitlines()
+    files.remove(records_file)
+    records = [json.loads(line) for line in lines]
+    add_rejected(options.output, [row for kind, row in records if kind == "rejected" and not row.get("known")])
+    return records, counters_of(result)
 
 
-def _count_stored(slides: "SlideList", options: "TilingRun") -> dict[str, int]:
-    """Reads back how many metadata rows each slide has: the database's word, not the writer's."""
-    from beam_pipelines.stored import StoredPatches
+def _write_pages(summary: "Summary", options: "TilingRun", database: "SlideStore | None") -> None:
+    from beam_pipelines import files
 
-    with options.cluster.session() as session:
-        stored = StoredPatches(session, options)
-        return {task.name: len(stored.rows(task.ref)) for task in slides.tasks}
+    letters = "".join(json.dumps(letter) + "\n" for letter in summary.dead_letters)
+    files.write_bytes(files.join(options.output, DEAD_LETTERS_FILE), letters.encode())
+    page = files.join(options.output, REPORT_FILE)
+    # Pictures that are there stay where nothing was done: a rerun over finished slides costs a look at each.
+    if options.report and not (all(slide.untouched for slide in summary.slides) and files.exists(page)):
+        from beam_pipelines.report_page import render
 
-
-def _counters(result: "PipelineResult") -> dict[str, Any]:
-    metrics = result.metrics().query()
-    counters: dict[str, Any] = {}
-    for metric in metrics["counters"]:
-        name = metric.key.metric.name
-        counters[name] = counters.get(name, 0) + metric.result
-    for metric in metrics["distributions"]:
-        if metric.result.count:
-            name = f"{metric.key.metric.name} ({metric.key.step.split('/')[0]})"
-            counters[name] = {"mean": round(metric.result.mean, 1), "max": metric.result.max}
-    return counters
+        files.write_bytes(page, render(summary, options, database).encode())
+    files.write_bytes(
+        files.join(options.output, SUMMARY_FILE), (json.dumps(summary.as_dict(), indent=2) + "\n").encode()
+    )
 
 
 def _write_records(path: str, records: list[Any]) -> None:
     """Runs on a worker. Lines, as a UUID or another value that JSON lacks becomes its text."""
-    _write_text(Path(path), "".join(json.dumps(record, default=str) + "\n" for record in records))
+    from beam_pipelines import files
 
-
-def _take_records(path: Path) -> list[Any]:
-    records = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    path.unlink()
-    return records
-
-
-def _write_text(path: Path, text: str) -> None:
-    from beam_pipelines.slides.output import whole_file
-
-    with whole_file(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
-
-
-@contextmanager
-def _timed(seconds: dict[str, float], stage: str) -> Iterator[None]:
-    started_s = time.monotonic()
-    yield
-    seconds[stage] = time.monotonic() - started_s
+    files.write_bytes(path, "".join(json.dumps(record, default=str) + "\n" for record in records).encode())
 
 
 if __name__ == "__main__":

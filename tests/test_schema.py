@@ -187,7 +187,8 @@ def test_creating_adds_the_columns_that_an_older_table_lacks_and_keeps_its_rows(
     assert (names["sharpness"], names["tissue"], names["share_stroma"]) == ("float", "float", "float")
     (row,) = cassandra_session.execute(f"SELECT x, sharpness, share_stroma FROM {keyspace}.metadata_by_nat")
     assert tuple(row) == (2, None, None)
-    assert describe_table(cassandra, f"{keyspace}.slides").primary_key == ("patient_id", "slide_num")
+    slides = describe_table(cassandra, f"{keyspace}.slides")
+    assert slides.primary_key == ("patient_id", "slide_num", "metadata_table", "data_table")
 
 
 def test_check_does_without_optional_columns(cassandra: tfcass.Cluster, cassandra_session, keyspace: str) -> None:

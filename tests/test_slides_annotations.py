@@ -175,7 +175,7 @@ def test_a_self_crossing_outline_is_repaired_and_reported(write, tmp_path: Path)
         ("a.csv", b"slide,class\nS1,x\n", "columns missing: label, path; found: slide, class"),
         ("a.csv", b"", "columns missing: slide, label, path; found: an empty file"),
         ("a.csv", b"slide,label,path\n\xff\xfe,x,y\n", "is not UTF-8 text"),
-        ("a.xml", b"<a/>", "suffix '.xml' is not known"),
+        ("a.txt", b"<a/>", "suffix '.txt' is not known"),
         ("absent.csv", None, "no such file"),
     ],
 )

@@ -13,7 +13,7 @@ from beam_pipelines.slides.tiles import TilingOptions
 from beam_pipelines.summary import Summary
 from beam_pipelines.tile_slides import main, run
 from tests.support.slide_files import PINK
-from tests.support.tiling import Bench, square
+from tests.support.tiling import Bench, square, stored
 
 pytestmark = pytest.mark.slides
 
@@ -21,17 +21,6 @@ pytestmark = pytest.mark.slides
 @pytest.fixture
 def bench(tmp_path, cassandra: tfcass.Cluster, keyspace: str) -> Bench:
     return Bench(tmp_path, cassandra, keyspace)
-
-
-def stored(session, keyspace: str) -> dict[str, list]:
-    """All rows of both tables, sorted."""
-    return {
-        table: sorted(tuple(row) for row in session.execute(f"SELECT {columns} FROM {keyspace}.{table}"))
-        for table, columns in (
-            ("metadata_by_nat", "patch_id, slide, label, x, y"),
-            ("data_by_uuid", "patch_id, label, data"),
-        )
-    }
 
 
 def counts(summary: Summary) -> tuple[int, ...]:

@@ -78,6 +78,8 @@ SLIDE_COLUMNS: Mapping[str, ColumnSpec] = MappingProxyType(
         "mpp_x": ColumnSpec("double", "micrometres per pixel of level 0; null when nobody says"),
         "mpp_y": ColumnSpec("double", "the same, downwards"),
         "mpp_source": ColumnSpec("text", "slide, or override (the table of mpp)"),
+        "patch_width": ColumnSpec("double", "width of a patch in level-0 pixels"),
+        "patch_height": ColumnSpec("double", "its height"),
         "levels": ColumnSpec("text", "JSON list: downsample of each level of the file"),
         "options": ColumnSpec("text", "JSON: how it was cut and encoded, and by which classes"),
         "versions": ColumnSpec("text", "JSON: software that read it"),
@@ -89,14 +91,14 @@ SLIDE_COLUMNS: Mapping[str, ColumnSpec] = MappingProxyType(
         "low_quality": ColumnSpec("bigint", "of them, those whose pixels were rejected"),
         "failed": ColumnSpec("bigint", "of them, those with a dead letter"),
         "stored": ColumnSpec("bigint", "rows of the slide counted in the database after the run"),
-        "rejected": ColumnSpec("text", "JSON: reason -> grid positions or patches left out"),
+        "rejected": ColumnSpec("text", "JSON: reason -> grid positions left out, and of patches left out once cut"),
         "notes": ColumnSpec("text", "JSON list: what a user may want to know"),
         "recipe": ColumnSpec("text", "digest of file, annotations and options, once it is complete: a rerun skips it"),
         "stored_ids": ColumnSpec("text", "digest of the ids that were stored then"),
         "finished": ColumnSpec("timestamp", "when its last run ended"),
     }
 )
-_SLIDE_KEY = ("patient_id", "slide_num")
+_SLIDE_KEY = ("patient_id", "slide_num", "metadata_table", "data_table")  # One slide may be in several tables.
 
 LABEL_TYPES = ("int", "blob")
 

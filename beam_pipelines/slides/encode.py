@@ -53,13 +53,27 @@ def decode(data: bytes) -> np.ndarray:
     Raises:
       ValueError: `data` is none of the encodings, or damaged.
     """
+    encoding = encoding_of(data)
     try:
-        if data[:3] == b"\xff\xd8\xff":
+        if encoding == "jpeg":
             return imagecodecs.jpeg8_decode(data)
-        if data[:8] == b"\x89PNG\r\n\x1a\n":
+        if encoding == "png":
             return imagecodecs.png_decode(data)
-        if data[:4] in (b"II*\0", b"MM\0*"):
-            return tifffile.imread(io.BytesIO(data))
+        return tifffile.imread(io.BytesIO(data))
     except Exception as error:  # Each codec has its own exception type.
         raise ValueError(f"damaged picture of {len(data)} bytes: {error}") from error
+
+
+def encoding_of(data: bytes) -> str:
+    """One of ENCODINGS, by the first bytes.
+
+    Raises:
+      ValueError: `data` is none of them.
+    """
+    if data[:3] == b"\xff\xd8\xff":
+        return "jpeg"
+    if data[:8] == b"\x89PNG\r\n\x1a\n":
+        return "png"
+    if data[:4] in (b"II*\0", b"MM\0*"):
+        return "tiff"
     raise ValueError(f"not a JPEG, PNG or TIFF picture: {len(data)} bytes that start with {data[:8]!r}")

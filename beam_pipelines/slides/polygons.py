@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ def polygon_of_rings(rings: Any) -> tuple[shapely.Geometry, str | None]:
 
     Args:
       rings: List of rings, the outer one first and then its holes; a ring is a list of [x, y] (more coordinates are
-        ignored) and need not be closed.
+        ignored) or an array of them, and need not be closed.
     Returns:
       Polygon or MultiPolygon with an area, and a sentence about what was repaired, or None.
     Raises:
@@ -39,20 +40,35 @@ def polygon_of_rings(rings: Any) -> tuple[shapely.Geometry, str | None]:
 
 def _ring(points: Any, name: str) -> np.ndarray:
     """float64 [n, 2], n >= 3 distinct points."""
-    try:
-        xy = np.array([[point[0], point[1]] for point in points], dtype=np.float64)
-    except (TypeError, ValueError, IndexError, KeyError, OverflowError):
-        raise PolygonError(f"{name} is not a list of [x, y] numbers") from None
-    if any(isinstance(value, bool | str) for point in points for value in point[:2]):
+    xy = points if isinstance(points, np.ndarray) else _numbers(points)
+    if xy is None:
         raise PolygonError(f"{name} is not a list of [x, y] numbers")
     if not np.isfinite(xy).all():
         raise PolygonError(f"{name} has coordinates that are not finite")
-    if len(np.unique(xy, axis=0)) < 3:
-        raise PolygonError(f"{name} has too few points ({len(np.unique(xy, axis=0))} distinct, 3 are needed)")
+    # Three are found at once in any real outline; only then is it not worth sorting a million.
+    distinct = len(np.unique(xy[:100], axis=0))
+    if distinct < 3 and (distinct := len(np.unique(xy, axis=0))) < 3:
+        raise PolygonError(f"{name} has too few points ({distinct} distinct, 3 are needed)")
     return xy
+
+
+def _numbers(points: Any) -> np.ndarray | None:
+    """float64 [n, 2] of a list of lists of numbers, or None when it is none."""
+    try:
+        kinds = set(map(type, itertools.chain.from_iterable(points)))
+        if not kinds <= {int, float}:
+            # A third coordinate may be anything; the first two may not be texts or truth values.
+            kinds = {type(value) for point in points for value in point[:2]}
+            if not kinds <= {int, float}:
+                return None
+        return np.array([(point[0], point[1]) for point in points], dtype=np.float64).reshape(-1, 2)
+    except (TypeError, ValueError, IndexError, KeyError, OverflowError):
+        return None
 
 
 def areas(geometry: shapely.Geometry) -> shapely.Geometry:
     """The polygons of a geometry that may also hold lines and points; an empty polygon when it holds no area."""
+    if geometry.geom_type in ("Polygon", "MultiPolygon"):
+        return geometry
     parts = shapely.get_parts(geometry)
     return shapely.union_all(parts[shapely.get_type_id(parts) == shapely.GeometryType.POLYGON])

@@ -87,5 +87,16 @@ def _slide_bytes(side: int, tissue: int, mpp: float | None, levels: int | None, 
         return write_pyramid(Path(folder) / "slide.tif", paint_tissue(end, boxes), mpp=mpp, levels=levels).read_bytes()
 
 
+def stored(session: Any, keyspace: str) -> dict[str, list]:
+    """All rows of both tables, sorted."""
+    return {
+        table: sorted(tuple(row) for row in session.execute(f"SELECT {columns} FROM {keyspace}.{table}"))
+        for table, columns in (
+            ("metadata_by_nat", "patch_id, slide, label, x, y"),
+            ("data_by_uuid", "patch_id, label, data"),
+        )
+    }
+
+
 def square(left: float, top: float, right: float, bottom: float) -> list[tuple[float, float]]:
     return [(left, top), (right, top), (right, bottom), (left, bottom), (left, top)]
