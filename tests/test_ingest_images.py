@@ -25,6 +25,7 @@ from beam_pipelines.image_run import ImageRun
 from beam_pipelines.progress_bar import Bar
 from beam_pipelines.standard_image import ImageSpec, image_id
 from tests.support.image_files import class_folders, kinds, noise
+from tfcass import schema
 
 SPEC = ImageSpec(size=16)
 
@@ -275,6 +276,33 @@ def test_verify_finds_every_kind_of_damage(place: Place, cassandra_session, caps
     }
     assert not any(problem["patch_id"] == str(rows["5.jpg"].patch_id) for problem in problems)
     assert "several metadata rows (images_by_class): 1" in capsys.readouterr().out
+
+
+def test_masks_are_exported_beside_their_images_and_verified(place: Place, cassandra_session, capsys) -> None:
+    schema.create_tables(place.cluster, place.keyspace, label_type="blob")
+    mask, ids = kinds()["plain.png"], [uuid.UUID(int=number) for number in (1, 2)]
+    for id, label in zip(ids, (mask, b"no mask"), strict=True):
+        cassandra_session.execute(
+            f"INSERT INTO {place.keyspace}.data_by_uuid (patch_id, label, data) VALUES (%s, %s, %s)",
+            (id, label, noise(id.int)),
+        )
+        cassandra_session.execute(
+            f"INSERT INTO {place.keyspace}.metadata_by_nat (patient_id, slide_num, label, x, y, patch_id, slide) "
+            "VALUES ('p', 1, 0, %s, 0, %s, 'p_1.mrxs')",
+            (id.int, id),
+        )
+    out, checked = place.folder / "exported", place.folder / "checked"
+
+    assert export.main(place.flags("--output", str(out))) == 0
+    flags = place.flags("--output", str(checked))
+    flags[flags.index("--workers") + 1] = "2"
+    assert verify.main(flags) == 3
+
+    assert (out / "0" / f"{ids[0]}_mask.png").read_bytes() == mask
+    assert (out / "0" / f"{ids[0]}.jpg").read_bytes() == noise(1)
+    (problem,) = [json.loads(line) for line in (checked / "problems.jsonl").read_text().splitlines()]
+    assert (problem["patch_id"], problem["detail"]) == (str(ids[1]), "its mask cannot be decoded")
+    assert problem["source"] == "p_1.mrxs x=2 y=0"
 
 
 def test_equal_tables_have_equal_digests(place: Place, cassandra_session) -> None:

@@ -2,9 +2,13 @@
 
 import json
 
+import apache_beam as beam
 import pytest
+from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.testing.util import assert_that, equal_to
 
 import tfcass
+from beam_pipelines.cassandraio import ReadFromCassandra
 from beam_pipelines.tile_slides import main, run
 from tests.support.flink import flink
 from tests.support.tiling import Bench, stored
@@ -27,6 +31,11 @@ def test_flink_writes_the_rows_that_the_local_runner_writes(
     with flink() as endpoint:
         flags = ["--runner=PortableRunner", f"--job_endpoint={endpoint}", "--environment_type=LOOPBACK"]
         code = main(bench.flags("--json", *flags))
+        # Reading is a splittable DoFn, which each runner carries out in a way of its own.
+        with beam.Pipeline(options=PipelineOptions([*flags, "--parallelism=2"])) as pipeline:
+            ids = pipeline | ReadFromCassandra(bench.options().data_name, cluster=cassandra, columns=("patch_id",))
+            expected = [{"patch_id": id} for id, *_ in rows["data_by_uuid"]]
+            assert_that(ids, equal_to(expected))
 
     printed = capsys.readouterr()
     assert printed.out, printed.err
