@@ -154,7 +154,8 @@ class RowWriter:
         self._due: list[tuple[float, int, _Request]] = []  # Heap of waits: (when to send again, tie-break, request).
         self._tie_break = itertools.count()
         self._ready: list[Outcome] = []
-        self._batches: dict[Hashable, list[_Row]] = {}  # Partition -> rows that wait for more of it, oldest first.
+        # Partition -> rows that wait for more of it, and their size; the one that waits longest comes first.
+        self._batches: dict[Hashable, tuple[list[_Row], int]] = {}
         self._rows = 0
         self._bytes = 0
         self._answers = 0
@@ -216,22 +217,23 @@ class RowWriter:
 
     def _gather(self, row: _Row) -> None:
         """Sends the row with others of its partition, once they are as many as may share a request."""
-        partition = self._partition_of(row.statement)
-        batch = self._batches.pop(partition, [])  # And in again below: the order is that of the last row.
-        if batch and _size([*batch, row]) > self._options.max_batch_bytes:
-            self._send_rows(batch)
-            batch = []
-        batch.append(row)
-        if len(batch) >= self._options.max_batch_rows or _size(batch) >= self._options.max_batch_bytes:
-            self._send_rows(batch)
+        partition, row_size = self._partition_of(row.statement), _size(row)
+        rows, size = self._batches.pop(partition, ([], 0))  # And in again below: the order is that of the last row.
+        if rows and size + row_size > self._options.max_batch_bytes:
+            self._send_rows(rows)
+            rows, size = [], 0
+        rows.append(row)
+        size += row_size
+        if len(rows) >= self._options.max_batch_rows or size >= self._options.max_batch_bytes:
+            self._send_rows(rows)
             return
-        self._batches[partition] = batch
+        self._batches[partition] = (rows, size)
         if len(self._batches) > _OPEN_BATCHES:
-            self._send_rows(self._batches.pop(next(iter(self._batches))))
+            self._send_rows(self._batches.pop(next(iter(self._batches)))[0])
 
     def _send_batches(self) -> None:
         batches, self._batches = self._batches, {}
-        for rows in batches.values():
+        for rows, _ in batches.values():
             self._send_rows(rows)
 
     def _send_rows(self, rows: list[_Row]) -> None:
@@ -326,8 +328,6 @@ class RowWriter:
             self._ready.append(Outcome(row.ticket, text, request.attempts, row.row_bytes, elapsed_ms))
 
 
-def _size(rows: list[_Row]) -> int:
-    """Bytes of the rows' values in a request, about."""
-    return sum(
-        _VALUE_BYTES + (len(value) if isinstance(value, bytes) else 0) for row in rows for value in row.statement.values
-    )
+def _size(row: _Row) -> int:
+    """Bytes of the row's values in a request, about."""
+    return sum(_VALUE_BYTES + (len(value) if isinstance(value, bytes) else 0) for value in row.statement.values)
