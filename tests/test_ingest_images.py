@@ -459,6 +459,13 @@ def test_a_table_that_is_no_metadata_table_is_told(place: Place, cassandra_sessi
     assert "has no column patch_id" in capsys.readouterr().err
 
 
+def test_a_table_name_that_cassandra_does_not_take_is_told(place: Place) -> None:
+    class_folders(place.images, {"cat": 1})
+
+    with pytest.raises(tfcass.OptionError, match="table='a b' must be 1 to 48 letters"):
+        place.run(data_table="a b")
+
+
 def test_files_with_odd_names_are_listed_once(tmp_path: Path) -> None:
     folder = tmp_path / "cat [1] *"
     folder.mkdir()
