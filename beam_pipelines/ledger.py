@@ -25,7 +25,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from beam_pipelines import files
-from beam_pipelines.slides.annotations import slide_key
+from beam_pipelines.output_files import ledger_path
 from beam_pipelines.slides.tiles import REASONS, Rejections
 from tfcass.errors import OptionError
 
@@ -45,10 +45,6 @@ SCHEMA = pa.schema(
     ]
 )
 _FOLDER = "ledger"
-
-
-def ledger_path(output: str, slide: str) -> str:
-    return files.join(output, _FOLDER, f"{slide_key(slide)}.parquet")
 
 
 def planned_ledger(slide: str, rejections: Rejections, rejected: Sequence[Mapping[str, Any]]) -> pa.Table:

@@ -26,15 +26,17 @@ def print_summary(summary: Summary, output: str, console: Console) -> None:
 
 def _table(summary: Summary) -> Table:
     table = Table(box=None, pad_edge=False)
-    table.add_column("slide", overflow="fold")
-    table.add_column("outcome", overflow="fold")
+    table.add_column("slide", overflow="fold", min_width=12)
+    table.add_column("outcome", overflow="fold", min_width=8)
     names = ("planned",) if summary.dry_run else ("planned", "written", "skipped", "dropped", "failed", "stored")
+    # On a narrow terminal every column counts; nothing is said by one that is all zeros.
+    names = tuple(name for name in names if name in ("planned", "written", "stored") or summary.total(name))
     for name in names:
         table.add_column(name, justify="right", no_wrap=True)
     left_out = [{**slide.rejected, **slide.low_quality} for slide in summary.slides]
     reasons = sorted({reason for found in left_out for reason, count in found.items() if count})
     for reason in reasons:
-        table.add_column(reason.replace(" ", "\n"), justify="right", no_wrap=True, style="dim")
+        table.add_column(reason.replace(" ", "\n"), justify="right", overflow="fold", style="dim")
     for slide, found in zip(summary.slides, left_out, strict=True):
         counts = [getattr(slide, name) or 0 for name in names] + [found.get(reason, 0) for reason in reasons]
         table.add_row(escape(slide.slide), slide.status, *(f"{count:,}" for count in counts))

@@ -18,12 +18,12 @@ from beam_pipelines.drawing import overlays, palette
 from beam_pipelines.drawing.page import environment, style_sheet
 from beam_pipelines.drawing.pictures import patch_uri, photo_uri
 from beam_pipelines.ledger import read_ledger
+from beam_pipelines.output_files import mask_path, thumbnail_path
 from beam_pipelines.slide_rows import options_json, versions_json
 from beam_pipelines.slide_store import SlideStore
 from beam_pipelines.slides.encode import decode
 from beam_pipelines.stored import StoredRows
 from beam_pipelines.summary import SlideOutcome, Summary
-from beam_pipelines.tiling_pipeline import mask_path, thumbnail_path
 from beam_pipelines.tiling_run import TilingRun
 from tfcass.errors import TfcassError
 

@@ -6,8 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from beam_pipelines import files
+from beam_pipelines.output_files import planned_files
 from beam_pipelines.slide_list import SlideTask
-from beam_pipelines.slide_rows import SlideRows, outcome_fields, plan_of
+from beam_pipelines.slide_rows import Finished, SlideRows, outcome_fields, plan_of
 from beam_pipelines.stored import StoredPatches, StoredRows
 from beam_pipelines.summary import Summary
 from beam_pipelines.tiling_run import TilingRun
@@ -23,7 +25,8 @@ class SlideStore:
       patches: Reads rows and encoded patches.
     """
 
-    def __init__(self, rows: SlideRows, patches: StoredPatches) -> None:
+    def __init__(self, run: TilingRun, rows: SlideRows, patches: StoredPatches) -> None:
+        self._run = run
         self._rows = rows
         self.patches = patches
         self._untouched: dict[str, StoredRows] = {}
@@ -46,12 +49,18 @@ class SlideStore:
             more_columns=run.label_columns,
         )
         with run.cluster.session() as session:
-            yield cls(SlideRows(session, run), StoredPatches(session, run))
+            yield cls(run, SlideRows(session, run), StoredPatches(session, run))
 
     def finished(self, tasks: Sequence[SlideTask]) -> dict[str, Mapping[str, Any]]:
-        """Slide -> the record of its plan, for slides that need no second look."""
+        """Slide -> the record of its plan, for slides that need no second look: what they left is in the output folder,
+        too."""
+
+        def look(task: SlideTask) -> Finished | None:
+            there = all(files.exists(path) for path in planned_files(self._run, task.name))
+            return self._rows.finished(task, self.patches) if there else None
+
         with ThreadPoolExecutor(_THREADS) as pool:
-            found = dict(zip(tasks, pool.map(lambda task: self._rows.finished(task, self.patches), tasks), strict=True))
+            found = dict(zip(tasks, pool.map(look, tasks), strict=True))
         plans = {}
         for task, row in found.items():
             if row is not None:

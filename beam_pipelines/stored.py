@@ -9,7 +9,7 @@ from cassandra import InvalidRequest
 from cassandra.concurrent import execute_concurrent_with_args
 
 from beam_pipelines.slides.errors import SlideError
-from beam_pipelines.slides.tiles import LABELS, PatchLocation, SlideRef
+from beam_pipelines.slides.tiles import PatchLocation, SlideRef
 from beam_pipelines.statements import prepare
 from beam_pipelines.tiling_run import TilingRun
 from beam_pipelines.token_ranges import read_pages
@@ -48,7 +48,7 @@ class StoredPatches:
 
     Args:
       session: A cassandra-driver Session.
-      run: Cluster, table names and encoding.
+      run: Cluster, table names, encoding and classes.
     Raises:
       tfcass.SchemaError: A table is absent or has other columns.
     """
@@ -56,6 +56,7 @@ class StoredPatches:
     def __init__(self, session: Any, run: TilingRun) -> None:
         self._session = session
         self._encoding = run.encoding
+        self._labels = tuple(run.class_labels.values())
         self._data_name = run.data_name
         metadata, data = (describe_table(run.cluster, name).cql_name for name in (run.metadata_name, run.data_name))
         # As safe as the writes: what LOCAL_QUORUM wrote, LOCAL_QUORUM sees.
@@ -73,7 +74,7 @@ class StoredPatches:
     def rows(self, ref: SlideRef) -> StoredRows:
         """The metadata rows of a slide."""
         found: StoredRows = {}
-        for label in LABELS.values():
+        for label in self._labels:
             statement = self._rows.bind((ref.patient_id, ref.slide_num, label))
             statement.fetch_size = _PAGE_ROWS
             for page in read_pages(self._session, statement):

@@ -142,14 +142,14 @@ def _tile(
     tasks: "list[SlideTask]", finished: Mapping[str, Mapping[str, Any]], options: "TilingRun", *, debug: bool
 ) -> tuple[list[Any], dict[str, Any]]:
     """Runs the pipeline; returns its records and counters."""
-    from beam_pipelines import files, tiling_pipeline
+    from beam_pipelines import files, output_files, tiling_pipeline
     from beam_pipelines.ledger import add_rejected
     from beam_pipelines.local_runner import run_pipeline
     from beam_pipelines.progress import shown_progress
 
     records_file = files.join(options.output, _RECORDS_FILE)
     shown = options.progress and not files.is_url(options.output)
-    progress_file = tiling_pipeline.progress_file(options.output)
+    progress_file = output_files.progress_file(options.output)
     with shown_progress(progress_file, len(tasks)) if shown else nullcontext():
         result = run_pipeline(
             lambda pipeline: tiling_pipeline.build(

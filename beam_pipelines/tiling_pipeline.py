@@ -29,11 +29,12 @@ from beam_pipelines import files
 from beam_pipelines.cassandraio import DeadLetter, WriteToCassandra
 from beam_pipelines.ledger import judged_before, planned_ledger, write_ledger
 from beam_pipelines.local_copies import CopyCache, local_copy
+from beam_pipelines.output_files import mask_path, progress_file, thumbnail_path
 from beam_pipelines.progress import note_progress
 from beam_pipelines.sessions import SESSIONS
 from beam_pipelines.slide_list import SlideTask
 from beam_pipelines.slide_rows import SlideRows, options_json, versions_json
-from beam_pipelines.slides.annotations import Region, slide_key
+from beam_pipelines.slides.annotations import Region
 from beam_pipelines.slides.encode import encode
 from beam_pipelines.slides.errors import SlideError
 from beam_pipelines.slides.labels import label_columns
@@ -67,20 +68,6 @@ class PatchGroup:
     path: str
     locations: tuple[PatchLocation, ...]
     regions: tuple[Region, ...] = ()  # What is annotated on them, when their masks are asked.
-
-
-def progress_file(output: str) -> str:
-    return files.join(output, ".progress")
-
-
-def thumbnail_path(output: str, slide: str) -> str:
-    """The picture of a slide that planning leaves for the report."""
-    return files.join(output, "pictures", f"{slide_key(slide)}.jpg")
-
-
-def mask_path(output: str, slide: str, name: str) -> str:
-    """The mask of a class, or of "tissue"."""
-    return files.join(output, "masks", f"{slide_key(slide)}_{name}.png")
 
 
 def metadata_columns(run: TilingRun) -> tuple[str, ...]:
