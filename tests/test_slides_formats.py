@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 
 from beam_pipelines.slides.content import one_file_per_slide
 from beam_pipelines.slides.errors import SlideError
@@ -79,6 +80,24 @@ def test_every_format_has_a_content_id_of_its_own(vendor: str, paths: dict[str, 
             assert slide.content_id == again.content_id
             ids[name] = slide.content_id
     assert len(set(ids.values())) == len(WRITERS)
+
+
+def test_tiles_that_a_sparse_tiff_does_not_store_are_white(picture: np.ndarray, tmp_path: Path) -> None:
+    tiles = [None if number % 2 else picture[:256, number * 256 : number * 256 + 256] for number in range(4)]
+    tifffile.imwrite(
+        tmp_path / "sparse.tiff",
+        iter(tiles),
+        shape=(256, 1_024, 3),
+        dtype=np.uint8,
+        tile=(256, 256),
+        photometric="rgb",
+        compression="adobe_deflate",
+        metadata=None,
+    )
+    with open_slide(tmp_path / "sparse.tiff") as slide:
+        row = slide.read_patch(0, 0, (1_024, 256), 1)
+    np.testing.assert_array_equal(row[:, :256], picture[:256, :256])
+    assert (row[:, 256:512] == 255).all() and (row[:, 768:] == 255).all()
 
 
 def test_the_files_of_a_dicom_slide_count_once(picture: np.ndarray, paths: dict[str, Path], tmp_path: Path) -> None:

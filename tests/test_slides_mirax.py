@@ -9,6 +9,7 @@ import pytest
 import shapely
 
 from beam_pipelines.slides.annotations import Region
+from beam_pipelines.slides.content import content_id
 from beam_pipelines.slides.errors import SlideError
 from beam_pipelines.slides.open import open_slide
 from beam_pipelines.slides.plan import cut_patch, plan_slide
@@ -170,6 +171,14 @@ def test_the_content_id_belongs_to_the_whole_folder_and_not_to_its_place(
             ids.append(slide.content_id)
     assert ids[0] == ids[1] != ids[2]
     assert slide_path.read_bytes() == again.read_bytes()
+
+
+def test_without_a_quickhash_the_whole_folder_is_hashed(copy_of: Path, slide_path: Path) -> None:
+    before = content_id(slide_path, {})
+    assert content_id(copy_of, {}) == before
+    last = data_files_of(copy_of)[-1]
+    last.write_bytes(last.read_bytes()[:-1] + b"\0")
+    assert content_id(copy_of, {}) != before
 
 
 def _without_data(path: Path) -> None:

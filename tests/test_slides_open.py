@@ -211,3 +211,5 @@ def test_the_file_is_closed_after_the_block(noise_slide: Path) -> None:
     with open_slide(noise_slide) as slide:
         slide.read_patch(0, 0, 16, 1)
     assert len(list(Path("/proc/self/fd").iterdir())) == before
+    with pytest.raises(ValueError, match="noise.tiff' is closed"):
+        slide.read_patch(0, 0, 16, 1)

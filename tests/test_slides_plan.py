@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from beam_pipelines.slides.annotations import Region
 from beam_pipelines.slides.encode import decode
 from beam_pipelines.slides.errors import SlideError
-from beam_pipelines.slides.grid import Grid, Scale, patch_id
+from beam_pipelines.slides.grid import Grid, GridSpec, Scale, patch_id
 from beam_pipelines.slides.open import open_slide
 from beam_pipelines.slides.plan import cut_patch, plan_slide
 from beam_pipelines.slides.tiles import SlideRef, TilingOptions, plan_patches
@@ -239,6 +239,11 @@ def test_ids_are_equal_exactly_for_equal_patches(one: tuple, other: tuple) -> No
 def test_ids_never_change() -> None:
     # Written out: a change of namespace or text would orphan every stored patch.
     assert patch_id("abc", "level=1 size=256", 512, 1_024) == uuid.UUID("6919722d-36fd-51f3-ab19-966bbb88b0c3")
+    by_mpp = "downsample=2.016129x2.016129 size=224"
+    assert patch_id("abc", by_mpp, 512, 1_024) == uuid.UUID("3fa86149-2285-5d5c-b284-810bbdd3fffe")
+    spec = GridSpec(mpp=0.5, size_px=224)
+    assert Grid(spec, Scale((0.5 / 0.248, 0.5 / 0.248), None, None), (0,), (0,)).pixels == by_mpp
+    assert Grid(GridSpec(), Scale((2.0, 2.0), None, 1), (0,), (0,)).pixels == "level=1 size=256"
 
 
 def test_ids_do_not_depend_on_the_kind_of_integer() -> None:

@@ -85,7 +85,8 @@ class Slide:
         override = None if mpp is None else check_mpp(mpp)
         self.path = os.fspath(path)
         self.name = Path(self.path).name
-        self._handle: openslide.OpenSlide | None = _open(self.path)
+        self._closed = False
+        self._handle: openslide.OpenSlide | None = _open(self.path)  # None: to be opened again.
         self.width_l0, self.height_l0 = self._handle.dimensions
         self.level_downsamples = tuple(float(value) for value in self._handle.level_downsamples)
         self.properties: Mapping[str, str] = dict(self._handle.properties)
@@ -115,7 +116,8 @@ class Slide:
         return f"Slide({self.path!r}, {self.width_l0}x{self.height_l0}, mpp={self.mpp})"
 
     def close(self) -> None:
-        """Closes the file; safe to call twice."""
+        """Closes the file; safe to call twice. Nothing can be read afterwards."""
+        self._closed = True
         if self._handle is not None:
             self._handle.close()
 
@@ -203,10 +205,10 @@ class Slide:
         Args:
           downsample: Level-0 pixels per pixel of the result, at least 1. The result has ceil(size / downsample)
             pixels, so that pixel [r, c] covers the same area as mask pixel [r, c] of that level; the last ones may be
-            partly white.
+            partly background.
           max_size_px: Longest side of the result at most.
         Returns:
-          uint8 [height, width, 3], RGB on white.
+          uint8 [height, width, 3], RGB on the background colour.
         Raises:
           SlideError, ValueError: as `read_patch`.
         """
@@ -290,6 +292,8 @@ class Slide:
 
     def _region(self, x_l0: int, y_l0: int, level: int, width_px: int, height_px: int) -> Image.Image:
         """Pixels of one level on the background: unscanned pixels are transparent, and black would count as tissue."""
+        if self._closed:
+            raise ValueError(f"slide {self.path!r} is closed; read from it inside its `with` block")
         if self._handle is None:
             self._handle = _open(self.path)
         try:
