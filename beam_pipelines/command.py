@@ -7,20 +7,18 @@ timed, counters_of   for summaries
 
 import argparse
 import contextlib
-import dataclasses
 import functools
 import json
 import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from beam_pipelines import files
 from beam_pipelines.quiet import quiet_libraries
 from beam_pipelines.slides.classes import CLASS_MAPS, ClassMap
 from beam_pipelines.slides.errors import AnnotationError, OutputError
-from beam_pipelines.slides.output import whole_file
 from tfcass.errors import OptionError, TfcassError
 
 if TYPE_CHECKING:
@@ -139,19 +137,6 @@ def parse(
     return flags, tuple(rest)
 
 
-@dataclasses.dataclass(frozen=True)
-class JobResult:
-    """What became of a job.
-
-    Attributes:
-      records: As the transforms gave them.
-      counters: Beam's counters: name -> sum.
-    """
-
-    records: tuple[Any, ...]
-    counters: Mapping[str, int]
-
-
 def run_job(
     build: Callable[["beam.Pipeline"], Sequence["beam.PCollection"]],
     output: str,
@@ -160,12 +145,12 @@ def run_job(
     flags: Sequence[str] = (),
     debug: bool = False,
     progress: contextlib.AbstractContextManager[None] | None = None,
-) -> JobResult:
-    """Runs a pipeline to its end.
+) -> list[Any]:
+    """Runs a pipeline to its end, and returns the records.
 
     Args:
       build: Adds the transforms, and returns PCollections of records: JSON can hold them, tuples come back as lists.
-      output: Folder that workers and this process see: the records go through it.
+      output: Folder or URL that workers and this process see: the records go through it.
       workers, flags, debug: As in local_runner.run_pipeline.
       progress: Open while the pipeline runs.
     Raises:
@@ -176,26 +161,22 @@ def run_job(
 
     from beam_pipelines.local_runner import run_pipeline
 
-    path = Path(output) / _RECORDS_FILE
-    path.unlink(missing_ok=True)
+    path = files.join(output, _RECORDS_FILE)
+    files.remove(path)
 
     def add(pipeline: "beam.Pipeline") -> None:
         (
             tuple(build(pipeline))
             | "All records" >> beam.Flatten()
             | "One list" >> beam.combiners.ToList()
-            | "Deliver" >> beam.Map(functools.partial(_deliver, str(path)))
+            | "Deliver" >> beam.Map(functools.partial(_deliver, path))
         )
 
     with progress or contextlib.nullcontext():
-        result = run_pipeline(add, workers=workers, flags=flags, debug=debug)
-    records = tuple(json.loads(line) for line in path.read_text(encoding="utf-8").splitlines())
-    path.unlink()
-    counters: dict[str, int] = {}
-    for metric in result.metrics().query()["counters"]:
-        name = metric.key.metric.name
-        counters[name] = counters.get(name, 0) + metric.result
-    return JobResult(records, counters)
+        run_pipeline(add, workers=workers, flags=flags, debug=debug)
+    records = [json.loads(line) for line in files.read_bytes(path).decode().splitlines()]
+    files.remove(path)
+    return records
 
 
 def make_output(output: str) -> None:
@@ -205,9 +186,9 @@ def make_output(output: str) -> None:
       OutputError: it cannot be written.
     """
     try:
-        Path(output).mkdir(parents=True, exist_ok=True)
+        files.make_folder(output)
         for name in (SUMMARY_FILE, DEAD_LETTERS_FILE, _RECORDS_FILE):
-            (Path(output) / name).unlink(missing_ok=True)
+            files.remove(files.join(output, name))
     except OSError as error:
         raise OutputError(
             f"cannot write to {output!r}: {error.strerror}; check the folder and its permissions"
@@ -220,8 +201,9 @@ def write_summary(output: str, summary: Mapping[str, Any], dead_letters: Sequenc
     Raises:
       OutputError: they cannot be written.
     """
-    _write_text(Path(output) / DEAD_LETTERS_FILE, "".join(json.dumps(letter) + "\n" for letter in dead_letters))
-    _write_text(Path(output) / SUMMARY_FILE, json.dumps(summary, indent=2) + "\n")
+    letters = "".join(json.dumps(letter) + "\n" for letter in dead_letters)
+    files.write_bytes(files.join(output, DEAD_LETTERS_FILE), letters.encode())
+    files.write_bytes(files.join(output, SUMMARY_FILE), (json.dumps(summary, indent=2) + "\n").encode())
 
 
 def print_remarks(title: str, remarks: Sequence[str]) -> None:
@@ -237,9 +219,5 @@ def print_remarks(title: str, remarks: Sequence[str]) -> None:
 
 def _deliver(path: str, records: list[Any]) -> None:
     """Runs on a worker. Lines, as a UUID or another value that JSON lacks becomes its text."""
-    _write_text(Path(path), "".join(json.dumps(record, default=str) + "\n" for record in records))
-
-
-def _write_text(path: Path, text: str) -> None:
-    with whole_file(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    lines = "".join(json.dumps(record, default=str) + "\n" for record in records)
+    files.write_bytes(path, lines.encode())

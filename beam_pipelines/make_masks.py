@@ -24,11 +24,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from beam_pipelines import command
+from beam_pipelines import command, files
+from beam_pipelines.local_copies import CopyCache, local_copy
 from beam_pipelines.slides.annotations import Region, check_frame, clip_to_slide, slide_key
 from beam_pipelines.slides.classes import DEFAULT_CLASSES, ClassMap
 from beam_pipelines.slides.errors import SlideError
-from beam_pipelines.slides.masks import rasterise, write_masks
+from beam_pipelines.slides.masks import mask_png, rasterise
 from beam_pipelines.slides.placement import misplacement
 from beam_pipelines.slides.tissue import tissue_mask
 from tfcass.errors import OptionError
@@ -46,7 +47,7 @@ class MaskRun:
     Attributes:
       slides: Patterns of slide files; a folder stands for the slides in it.
       annotations: Patterns of annotation files (see slides/annotation_files.py).
-      output: Folder; the masks go to masks/ in it.
+      output: Folder or URL; the masks go to masks/ in it.
       classes: What labels mean, and what covers what.
       frame: "auto", "level0" or "bounds": what coordinates count from.
       mask_level: One pixel of a mask covers 2**mask_level x 2**mask_level of level 0.
@@ -54,6 +55,7 @@ class MaskRun:
       limit: The first so many slides only; None means all.
       progress: Shows on stderr how far the run is.
       beam_flags: Further pipeline options, such as ("--runner=FlinkRunner",).
+      copies: Where workers keep local copies of slides given by URL.
     Raises:
       OptionError, AnnotationError: A field is outside what is accepted.
     """
@@ -68,13 +70,14 @@ class MaskRun:
     limit: int | None = None
     progress: bool = True
     beam_flags: tuple[str, ...] = ()
+    copies: CopyCache = CopyCache()
 
     def __post_init__(self) -> None:
         for name in ("slides", "annotations"):
             if not getattr(self, name):
                 raise OptionError(f"no {name} given; pass --{name} 'folder/*'")
         check_frame(self.frame)
-        object.__setattr__(self, "output", str(Path(self.output).absolute()))
+        object.__setattr__(self, "output", files.absolute(self.output))
         for name, lowest in (("workers", 1), ("mask_level", 0)):
             value = getattr(self, name)
             if (
@@ -197,6 +200,7 @@ def run(options: MaskRun, *, debug: bool = False) -> MaskSummary:
     paths = [task.ref.path for task in list_slides(listed).tasks]
     annotations = read_all_annotations(options.annotations, options.classes, options.frame)
     command.make_output(options.output)
+    shown = options.progress and not files.is_url(options.output)
     progress_file = Path(options.output) / ".progress"
     drawn = command.run_job(
         lambda pipeline: _build(pipeline, [(path, annotations.of(path)) for path in paths], options),
@@ -204,11 +208,11 @@ def run(options: MaskRun, *, debug: bool = False) -> MaskSummary:
         workers=options.workers,
         flags=options.beam_flags,
         debug=debug,
-        progress=shown_progress(progress_file, len(paths), line=_Line(len(paths))) if options.progress else None,
+        progress=shown_progress(progress_file, len(paths), line=_Line(len(paths))) if shown else None,
     )
     keys = {slide_key(path) for path in paths}
     summary = MaskSummary(
-        tuple(sorted(drawn.records, key=lambda slide: slide["slide"])),
+        tuple(sorted(drawn, key=lambda slide: slide["slide"])),
         tuple((str(problem), problem.repaired) for problem in annotations.problems),
         tuple(dataclasses.asdict(file) for file in annotations.files),
         tuple(sorted(set(annotations.regions_by_slide) - keys)) if options.limit is None else (),
@@ -269,7 +273,7 @@ def _print(summary: MaskSummary, options: MaskRun) -> None:
         for note in slide["notes"]:
             print(f"  {note}")
     drawn = sum(slide["status"] == "drawn" for slide in summary.slides)
-    print(f"{drawn} of {len(summary.slides)} slides drawn in {Path(options.output) / 'masks'}")
+    print(f"{drawn} of {len(summary.slides)} slides drawn in {files.join(options.output, 'masks')}")
     command.print_remarks("annotated, but no such slide", summary.absent_slides)
     command.print_remarks("repaired", [text for text, repaired in summary.problems if repaired])
     command.print_remarks("not complete", summary.complaints())
@@ -307,10 +311,13 @@ def _draw(task: tuple[str, tuple[Region, ...]], options: MaskRun) -> Iterator[di
         if not regions and options.classes.outside is None:
             record["status"] = "without annotations"
         else:
-            drawn = draw_masks(path, regions, options.classes, options.mask_level)
-            files = write_masks(Path(options.output) / "masks", slide_key(path), drawn.masks)
-            record["area"] = {name: float(mask.mean()) for name, mask in drawn.masks.items()}
-            record["files"] = [str(file) for file in files.values()]
+            with local_copy(path, options.copies) as local:
+                drawn = draw_masks(local, regions, options.classes, options.mask_level)
+            for name, mask in drawn.masks.items():
+                file = files.join(options.output, "masks", f"{slide_key(path)}_{name}.png")
+                files.write_bytes(file, mask_png(mask))
+                record["files"].append(file)
+                record["area"][name] = float(mask.mean())
             record["notes"], record["alarms"] = list(drawn.notes), list(drawn.alarms)
     except SlideError as error:
         record |= {"status": "unreadable", "error": error.reason}

@@ -27,7 +27,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from beam_pipelines import command
+from beam_pipelines import command, files
 from beam_pipelines.row_writer import WriteOptions
 from beam_pipelines.slides.encode import check_encoding
 from tfcass.cluster import Cluster
@@ -95,7 +95,7 @@ class StainRun:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise OptionError(f"{name}={value!r} is not a whole number of at least 1")
-        object.__setattr__(self, "output", str(Path(self.output).absolute()))
+        object.__setattr__(self, "output", files.absolute(self.output))
 
     def name_of(self, table: str) -> str:
         """ "keyspace.table"."""
@@ -122,7 +122,7 @@ def run(options: StainRun, *, debug: bool = False) -> dict[str, Any]:
     make_stain_table(options.cluster, options.keyspace, options.stain_table)
     stain_name = options.name_of(options.stain_table)
     before = {} if options.refit else read_stain_table(options.cluster, stain_name)
-    if options.reference == "default" or not options.fit_only:
+    if not options.fit_only:
         _check_early(options, before)
     jobs = [_job(stain_pipeline.build_fit, options, frozenset(before), "patches looked at", debug)]
     stored = read_stain_table(options.cluster, stain_name)
@@ -228,9 +228,10 @@ def _comment(options: StainRun, reference: StainStatistics) -> str:
     return f"tfcass: patches of {options.name_of(options.data_table)}, stain normalised: {how}"
 
 
-def _job(build: Any, options: StainRun, known: Any, what: str, debug: bool) -> command.JobResult:
+def _job(build: Any, options: StainRun, known: Any, what: str, debug: bool) -> list[Any]:
     from beam_pipelines.progress import shown_progress
 
+    shown = options.progress and not files.is_url(options.output)
     progress_file = Path(options.output) / ".progress"
     return command.run_job(
         lambda pipeline: build(pipeline, options, known),
@@ -238,7 +239,7 @@ def _job(build: Any, options: StainRun, known: Any, what: str, debug: bool) -> c
         workers=options.workers,
         flags=options.beam_flags,
         debug=debug,
-        progress=shown_progress(progress_file, 0, line=_Line(what)) if options.progress else None,
+        progress=shown_progress(progress_file, 0, line=_Line(what)) if shown else None,
     )
 
 
@@ -254,14 +255,14 @@ class _Line:
 
 def _summary(
     options: StainRun,
-    jobs: Iterable[command.JobResult],
+    jobs: Iterable[list[Any]],
     stored: Mapping[tuple[str, int], StainStatistics],
     before: int,
 ) -> tuple[dict[str, Any], list[Mapping[str, Any]]]:
     counts: collections.Counter[str] = collections.Counter()
     dead = []
     for job in jobs:
-        for kind, content in job.records:
+        for kind, content in job:
             if kind == "count":
                 counts[content[0]] += content[1]
             else:

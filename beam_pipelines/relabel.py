@@ -23,10 +23,9 @@ import dataclasses
 import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-from beam_pipelines import command
+from beam_pipelines import command, files
 from beam_pipelines.row_writer import WriteOptions
 from beam_pipelines.slides.classes import DEFAULT_CLASSES, ClassMap
 from beam_pipelines.slides.labels import NO_LABEL, LabelRule, PatchLabels, label_columns
@@ -77,7 +76,7 @@ class RelabelRun:
                 f"to={self.to!r} is the present table: the label is part of its key, and saved splits are made of it; "
                 "give another name"
             )
-        object.__setattr__(self, "output", str(Path(self.output).absolute()))
+        object.__setattr__(self, "output", files.absolute(self.output))
 
     @property
     def source(self) -> str:
@@ -111,7 +110,7 @@ def run(options: RelabelRun, *, debug: bool = False) -> dict[str, Any]:
     command.make_output(options.output)
     comment = f"tfcass: rows of {options.source} labelled by {options.rule}"
     make_table_like(options.cluster, options.source, options.to, comment)
-    job = command.run_job(
+    records = command.run_job(
         lambda pipeline: _build(pipeline, options, tuple(table.columns)),
         options.output,
         workers=options.workers,
@@ -120,7 +119,7 @@ def run(options: RelabelRun, *, debug: bool = False) -> dict[str, Any]:
     )
     counts: collections.Counter[str] = collections.Counter()
     dead = []
-    for kind, content in job.records:
+    for kind, content in records:
         if kind == "count":
             counts[content[0]] += content[1]
         else:

@@ -90,7 +90,7 @@ def build_normalise(
         | "Normalise" >> beam.ParDo(NormaliseFn(run, *known)).with_outputs(RECORDS, main="rows")
     )
     stored = normalised["rows"] | "Write patches" >> WriteToCassandra(
-        run.name_of(run.to), columns=("patch_id", "label", "data"), **settings
+        run.name_of(run.to), columns=("patch_id", "label", "data"), keep_input=False, **settings
     )
     written = stored.written | "Written" >> beam.Map(lambda _: "written")
     return [normalised[RECORDS], _counted(written, "writes"), stored.dead | "Not stored" >> beam.Map(dead_record)]

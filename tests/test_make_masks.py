@@ -12,6 +12,7 @@ from PIL import Image
 
 from beam_pipelines.make_masks import main
 from beam_pipelines.slides.masks import read_mask_png
+from tests.support.mirax_files import write_mirax
 from tests.support.slide_files import PINK, paint_tissue, write_pyramid
 
 pytestmark = [pytest.mark.slides, pytest.mark.timeout(300)]
@@ -138,6 +139,36 @@ def test_annotations_beside_the_tissue_raise_an_alarm_with_the_offset(desk: Desk
 
     (alarm,) = desk.summary()["slides"][0]["alarms"]
     assert "moved by dx=-512, dy=-768 level-0 pixels it would be 99%" in alarm
+
+
+def test_what_qupath_draws_on_a_mirax_slide_counts_from_its_scanned_box(desk: Desk) -> None:
+    corner, size = (2_048, 1_024), 2_048
+
+    def paint(x: int, y: int, width: int, height: int) -> np.ndarray | None:
+        left, top = x - corner[0], y - corner[1]
+        if not (0 <= left < size and 0 <= top < size):
+            return None
+        return np.tile(np.array(PINK, np.uint8), (height, width, 1)) if 512 <= left < 1_536 else white(height, width)
+
+    write_mirax(desk.folder / "m.mrxs", paint, images=(20, 16), levels=7)
+    ring = [[512, 0], [1_536, 0], [1_536, size], [512, size], [512, 0]]
+    feature = {"type": "Feature", "geometry": {"type": "Polygon", "coordinates": [ring]}}
+    feature["properties"] = {"objectType": "annotation", "classification": {"name": "Tumor", "color": [200, 0, 0]}}
+    (desk.folder / "m.geojson").write_text(json.dumps({"type": "FeatureCollection", "features": [feature]}))
+    flags = ["--slides", str(desk.folder / "m.mrxs"), "--annotations", str(desk.folder / "m.geojson")]
+    flags += ["--output", str(desk.folder / "out"), "--workers", "1", "--no-progress"]
+
+    assert main(flags) == 0
+
+    rows, columns = np.nonzero(desk.mask("m_tumor.png"))
+    assert (columns.min(), columns.max() + 1, rows.min(), rows.max() + 1) == (40, 56, 16, 48)  # 64 pixels each.
+    assert main([*flags, "--annotation-frame", "level0"]) == 3
+    (alarm,) = desk.summary()["slides"][0]["alarms"]
+    assert "moved by dx=+2,048, dy=+1,024" in alarm and "pass --annotation-frame bounds" in alarm
+
+
+def white(height: int, width: int) -> np.ndarray:
+    return np.full((height, width, 3), 255, np.uint8)
 
 
 def test_annotations_of_a_larger_slide_are_told(desk: Desk) -> None:

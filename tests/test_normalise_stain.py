@@ -11,9 +11,11 @@ import pytest
 import tfcass
 from beam_pipelines.normalise_stain import StainRun, main, run
 from beam_pipelines.slides.encode import decode
+from beam_pipelines.slides.masks import encode_mask
 from beam_pipelines.slides.stain import fit_picture
 from beam_pipelines.stain_table import read_stain_table, save_reference
 from tests.support.stained_slides import SIDE, patches, write_slides
+from tfcass.devcluster.ports import free_port
 from tfcass.errors import OptionError, SchemaError
 from tfcass.stain_statistics import DEFAULT_REFERENCE
 
@@ -68,6 +70,38 @@ def test_slides_of_two_laboratories_look_alike_in_the_second_table(
     glass = after[slides["violet"][-1]][1][:, SIDE // 2 + 8 :]
     assert glass.min() >= 238  # Neither black nor red.
     assert json.loads((tmp_path / "out" / "summary.json").read_text()) == summary
+
+
+def test_training_that_normalises_while_it_reads_sees_what_the_second_table_holds(
+    cassandra: tfcass.Cluster, cassandra_session, keyspace: str, tmp_path: Path
+) -> None:
+    write_slides(cassandra, keyspace, {"usual": patches("usual", 3), "violet": patches("violet", 3), "blank": [BLANK]})
+    _run(cassandra, keyspace, tmp_path)
+    rows = tfcass.read_rows(f"{keyspace}.metadata_by_nat", cluster=cassandra)
+    of = tfcass.stain.read_statistics(f"{keyspace}.stain_by_slide", cluster=cassandra).by_key(rows)
+
+    def shown(row: dict[str, Any]) -> tuple[Any, Any]:
+        image = tfcass.images.decode_image(row["data"])
+        return row["patch_id"], tfcass.stain.normalise(image, of(row["patch_id"]), method="macenko")
+
+    keys = tfcass.keys(uuid.UUID(bytes=key) for key in rows["patch_id"].to_pylist())
+    dataset = tfcass.CassandraDataset(keys, table=f"{keyspace}.data_by_uuid", cluster=cassandra).map(shown)
+
+    expected = _pictures(cassandra_session, keyspace, "data_macenko")
+    seen = {uuid.UUID(bytes=key.tobytes()): image for key, image in dataset.as_numpy_iterator()}
+    assert seen.keys() == expected.keys() and len(seen) == 7
+    for key, image in seen.items():
+        assert np.abs(image.astype(int) - expected[key][1]).max() <= 1
+
+
+def test_label_masks_are_copied(cassandra: tfcass.Cluster, cassandra_session, keyspace: str, tmp_path: Path) -> None:
+    masks = [encode_mask(np.full((SIDE, SIDE), label, np.uint8)) for label in (0, 1)]
+    ids = write_slides(cassandra, keyspace, {"usual": patches("usual", 2)}, labels=masks)["usual"]
+
+    assert _run(cassandra, keyspace, tmp_path)["complete"]
+
+    rows = cassandra_session.execute(f"SELECT patch_id, label FROM {keyspace}.data_macenko")
+    assert {row[0]: row[1] for row in rows} == dict(zip(ids, masks, strict=True))
 
 
 def test_a_second_run_finds_statistics_and_patches_and_another_method_is_refused(
@@ -166,6 +200,15 @@ def test_wrong_settings_are_refused(changes: dict[str, Any], reason: str) -> Non
 def test_a_table_that_is_not_there_is_named(cassandra: tfcass.Cluster, keyspace: str, tmp_path: Path) -> None:
     with pytest.raises(SchemaError, match="metadata_by_nat"):
         _run(cassandra, keyspace, tmp_path)
+
+
+def test_a_cluster_that_is_down_is_one_line(tmp_path: Path, capsys) -> None:
+    where = ["--host", "127.0.0.1", "--port", str(free_port(["127.0.0.1"]))]
+
+    assert main(["--keyspace", "k", "--to", "t", "--output", str(tmp_path), *where]) == 1
+
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: ") and "127.0.0.1" in line
 
 
 def test_the_default_reference_can_be_used_by_both_methods() -> None:

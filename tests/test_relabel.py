@@ -2,6 +2,7 @@
 
 import json
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ import tfcass
 from beam_pipelines.relabel import main
 from beam_pipelines.slides.annotations import Region
 from beam_pipelines.slides.labels import LabelRule, label_shares, relabelled
+from beam_pipelines.tile_slides import run as tile
+from tests.support.tiling import Bench, square
 from tfcass.errors import OptionError
 
 pytestmark = pytest.mark.timeout(300)
@@ -25,9 +28,10 @@ REGIONS = (
 PLACES = [(x, y) for y in (0, 300, 600) for x in (0, 300, 600)]
 
 
-@pytest.fixture
-def tiled(cassandra: tfcass.Cluster, cassandra_session, keyspace: str) -> str:
-    """A keyspace with the patches, labelled by the largest share."""
+@pytest.fixture(scope="module")
+def tiled(cassandra: tfcass.Cluster, cassandra_session) -> Iterator[str]:
+    """A keyspace with the patches, labelled by the largest share. Each test relabels into a table of its own."""
+    keyspace = f"test_{uuid.uuid4().hex[:12]}"
     tfcass.schema.create_tables(cassandra, keyspace)
     labels = label_shares(REGIONS, *np.array(PLACES).T, 300, 300)
     for number, (x, y) in enumerate(PLACES):
@@ -41,7 +45,8 @@ def tiled(cassandra: tfcass.Cluster, cassandra_session, keyspace: str) -> str:
             f"INSERT INTO {keyspace}.data_by_uuid (patch_id, label, data) VALUES (%s, %s, %s)",
             (row["patch_id"], row["label"], b"picture"),
         )
-    return keyspace
+    yield keyspace
+    cassandra_session.execute(f"DROP KEYSPACE {keyspace}")
 
 
 def _run(cluster: tfcass.Cluster, keyspace: str, folder: Path, *flags: str) -> int:
@@ -74,10 +79,28 @@ def test_a_rule_makes_a_table_of_its_own_and_leaves_the_other(
     assert _labels(cassandra_session, tiled, "metadata_inner") == after
 
 
+@pytest.mark.slides
+def test_slides_that_were_tiled_get_other_labels_without_being_opened_again(
+    cassandra: tfcass.Cluster, cassandra_session, keyspace: str, tmp_path: Path
+) -> None:
+    bench = Bench(tmp_path, cassandra, keyspace)
+    slide = bench.slide("p1_0.tif")
+    bench.annotate("p1_0", normal=square(0, 0, 3, 3), tumor=square(0, 0, 2.3, 1))
+    assert tile(bench.options()).exit_code == 0
+    slide.unlink()
+
+    for rule, table, tumor in (("share>=0.5", "metadata_same", 2), ("any>0", "metadata_any", 3)):
+        assert _run(cassandra, keyspace, tmp_path, "--rule", rule, "--to", table) == 0
+        labels = _labels(cassandra_session, keyspace, table)
+        assert len(labels) == 9 and sum(labels.values()) == tumor
+    before = _labels(cassandra_session, keyspace, "metadata_by_nat")
+    assert _labels(cassandra_session, keyspace, "metadata_same") == before
+
+
 def test_labels_of_the_data_table_follow_when_asked_and_pictures_stay(
     cassandra: tfcass.Cluster, cassandra_session, tiled: str, tmp_path: Path
 ) -> None:
-    flags = ("--rule", "any>0", "--to", "metadata_any", "--data-labels", "data_by_uuid")
+    flags = ("--rule", "any>0", "--to", "metadata_data", "--data-labels", "data_by_uuid")
     assert _run(cassandra, tiled, tmp_path, *flags) == 0
 
     rows = list(cassandra_session.execute(f"SELECT label, data FROM {tiled}.data_by_uuid"))
@@ -120,7 +143,12 @@ def test_rows_that_were_tiled_before_the_columns_are_told(
         f"INSERT INTO {tiled}.metadata_by_nat (patient_id, slide_num, label, x, y, patch_id) "
         f"VALUES ('old', 1, 0, 0, 0, {uuid.uuid4()})"
     )
-    assert _run(cassandra, tiled, tmp_path, "--rule", "any>0", "--to", "metadata_new") == 1
+    code = _run(cassandra, tiled, tmp_path, "--rule", "any>0", "--to", "metadata_old")
+    cassandra_session.execute(
+        f"DELETE FROM {tiled}.metadata_by_nat WHERE patient_id = 'old' AND slide_num = 1 AND label = 0"
+    )
+
+    assert code == 1
     assert "1 rows have no value in share_normal: they were tiled before it was kept" in capsys.readouterr().err
 
 

@@ -5,10 +5,19 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import shapely
 
-from beam_pipelines.slides.annotations import CLASSES, Region, clip_to_slide, read_annotations, shift, slide_key
+from beam_pipelines.slides.annotations import (
+    CLASSES,
+    EXCLUDE,
+    Region,
+    clip_to_slide,
+    read_annotations,
+    shift,
+    slide_key,
+)
 from beam_pipelines.slides.errors import AnnotationError
 
 SQUARE = [[0, 0], [100, 0], [100, 100], [0, 100]]
@@ -55,6 +64,97 @@ def test_geojson_comes_in_three_wrappings(wrap, tmp_path: Path) -> None:
 
     assert found.problems == ()
     assert [(r.label, r.polygon.area) for r in found.of("S1")] == [("tumor", 7_500.0)]
+
+
+def _qupath(coordinates: Any, classification: Any, **properties: Any) -> dict[str, Any]:
+    """A feature as QuPath writes it."""
+    feature = _feature(coordinates)
+    feature["properties"] = {"objectType": "annotation", "classification": classification, **properties}
+    return feature
+
+
+@pytest.mark.parametrize(
+    "classification",
+    [
+        {"names": ["Tumor", "Positive"], "color": [200, 0, 0]},
+        {"name": "Tumor: Positive", "colorRGB": -3670016},
+        {"name": "Tumor", "colorRGB": -3670016},
+        "Tumor",
+    ],
+)
+def test_compound_classes_are_looked_up_as_a_whole_and_then_part_by_part(classification: Any, tmp_path: Path) -> None:
+    file = _json(tmp_path / "S1.geojson", _qupath([SQUARE], classification))
+
+    assert [r.label for r in read_annotations([file]).of("S1")] == ["tumor"]
+    whole = read_annotations([file], {**CLASSES, "tumor: positive": "normal"}).of("S1")
+    assert [r.label for r in whole] == [
+        "tumor" if classification == "Tumor" or "Positive" not in str(classification) else "normal"
+    ]
+
+
+def test_each_reader_names_its_frame_and_a_user_may_say_another(tmp_path: Path) -> None:
+    files = [
+        _json(tmp_path / "S1.geojson", _qupath([SQUARE], {"name": "Tumor"})),
+        _json(tmp_path / "S2.geojson", _feature([SQUARE])),
+        _csv(tmp_path / "a.csv", ("S3", "tumor", SQUARE)),
+    ]
+    found = read_annotations(files)
+
+    assert [(Path(f.path).name, f.format, f.frame, f.regions) for f in found.files] == [
+        ("S1.geojson", "QuPath GeoJSON", "bounds", 1),
+        ("S2.geojson", "GeoJSON", "level0", 1),
+        ("a.csv", "CSV", "level0", 1),
+    ]
+    assert [found.of(slide)[0].frame for slide in ("S1", "S2", "S3")] == ["bounds", "level0", "level0"]
+    for frame in ("level0", "bounds"):
+        assert {r.frame for rs in read_annotations(files, frame=frame).regions_by_slide.values() for r in rs} == {frame}
+    with pytest.raises(AnnotationError, match="frame='plane' is not one of auto, level0, bounds"):
+        read_annotations(files, frame="plane")
+
+
+def test_regions_relative_to_the_scanned_box_are_moved_to_the_plane(tmp_path: Path) -> None:
+    file = _json(tmp_path / "S1.geojson", _qupath([SQUARE], {"name": "Tumor"}))
+    regions = read_annotations([file]).of("S1")
+
+    (moved,), problems = clip_to_slide(regions, 10_000, 10_000, bounds_l0=(2_000, 3_000, 500, 500))
+    assert moved.polygon.bounds == (2_000, 3_000, 2_100, 3_100) and moved.frame == "level0" and problems == []
+    (kept,), _ = clip_to_slide(regions, 10_000, 10_000)  # A slide that is all scanned.
+    assert kept.polygon.bounds == (0, 0, 100, 100)
+
+
+def test_detections_are_counted_and_left_out(tmp_path: Path) -> None:
+    cells = [_qupath([SQUARE], None, objectType="cell") for _ in range(3)]
+    found = read_annotations([_json(tmp_path / "S1.geojson", [*cells, _qupath([SQUARE], {"name": "Tumor"})])])
+
+    assert len(found.of("S1")) == 1
+    (problem,) = found.problems
+    assert problem.repaired and "3 detections are no annotations" in problem.reason
+
+
+def test_a_collection_of_geometries_is_one_region(tmp_path: Path) -> None:
+    far = [[x + 500, y] for x, y in SQUARE]
+    feature = _feature(None)
+    feature["geometry"] = {
+        "type": "GeometryCollection",
+        "geometries": [
+            {"type": "Polygon", "coordinates": [SQUARE, HOLE]},
+            {"type": "Point", "coordinates": [5, 5]},
+            {"type": "MultiPolygon", "coordinates": [[far]]},
+        ],
+    }
+    (region,) = read_annotations([_json(tmp_path / "S1.json", feature)]).of("S1")
+    assert region.polygon.area == 17_500
+
+
+def test_regions_may_be_left_out_without_a_word_or_cut_out(tmp_path: Path) -> None:
+    file = _json(tmp_path / "S1.json", [_feature([SQUARE], label) for label in ("todo", "fold", "tumor")])
+    found = read_annotations([file], {**CLASSES, "todo": None, "fold": EXCLUDE})
+    assert found.problems == () and [r.label for r in found.of("S1")] == ["exclude", "tumor"]
+
+
+def test_an_unknown_label_is_told_with_those_that_come_near(tmp_path: Path) -> None:
+    (problem,) = read_annotations([_json(tmp_path / "S1.json", _feature([SQUARE], "Tumr"))]).problems
+    assert "label 'Tumr' is not known to the class map; did you mean 'tumor' or 'tumour'?" in problem.reason
 
 
 def test_a_multipolygon_is_one_region_with_its_holes(tmp_path: Path) -> None:
@@ -202,6 +302,26 @@ def test_an_outline_of_many_points_fits_into_a_csv_cell(tmp_path: Path) -> None:
     assert region.polygon.area == pytest.approx(circle.area)
 
 
+def test_an_outline_of_a_million_points_that_crosses_itself_is_read(tmp_path: Path) -> None:
+    turn = np.linspace(0, 2 * np.pi, 1_000_000, endpoint=False)
+    radius = 30_000 * (1 + 0.3 * np.sin(7 * turn) + 0.002 * np.sin(40_000 * turn))
+    points = (50_000 + radius[:, None] * np.stack([np.cos(turn), np.sin(turn)], axis=1)).round(1)
+    points[[1_000, 1_003]] = points[[1_003, 1_000]]
+    found = read_annotations([_json(tmp_path / "S1.geojson", _feature([points.tolist()]))])
+
+    (region,) = found.of("S1")
+    assert shapely.is_valid(region.polygon)
+    assert region.polygon.area == pytest.approx(shapely.Polygon(points).area, rel=1e-6)
+    (problem,) = found.problems
+    assert problem.repaired and "Self-intersection" in problem.reason
+
+
+@pytest.mark.parametrize("content", [{"type": "FeatureCollection", "features": []}, []])
+def test_a_file_without_features_has_no_regions_and_no_problem(content: Any, tmp_path: Path) -> None:
+    found = read_annotations([_json(tmp_path / "S1.geojson", content)])
+    assert (found.problems, found.regions_by_slide, found.files[0].regions) == ((), {}, 0)
+
+
 def test_a_csv_saved_by_a_spreadsheet_with_a_byte_order_mark_is_read(tmp_path: Path) -> None:
     file = _csv(tmp_path / "a.csv", ("S1", "tumor", SQUARE))
     file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes())
@@ -233,6 +353,14 @@ def test_regions_outside_the_slide_are_cut_and_reported() -> None:
     assert len(problems) == 2
     assert "region 2 (tumor, x 950 to 1050, y 0 to 100)" in problems[0] and "50.0% of it is used" in problems[0]
     assert "region 3" in problems[1] and "lies outside the slide of 1000 x 1000 pixels and is left out" in problems[1]
+
+
+def test_annotations_of_a_much_larger_slide_are_told() -> None:
+    regions = [Region("tumor", shapely.box(x, x, x + 900, x + 900)) for x in (0, 40_000, 80_000)]
+    inside, problems = clip_to_slide(regions, 1_000, 1_000)
+
+    assert len(inside) == 1 and len(problems) == 3
+    assert "it was drawn on a slide of at least 80900 x 80900 pixels, and this one has 1000 x 1000" in problems[2]
 
 
 def test_a_region_that_touches_the_slide_in_a_line_only_is_outside() -> None:

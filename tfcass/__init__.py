@@ -15,6 +15,7 @@ _scan.py       scan, read_rows: whole tables, every row once
 splits/        rows -> splits                     sharding.py   the part of a split that one process reads
 dataset.py     keys in, rows out                  options.py    how they are fetched      metrics.py   how that went
 images.py      image bytes -> pixels, TIFF among them
+stain.py       stain normalisation in tf.data       stain_statistics.py   how a slide is stained
 training/      Keras and Horovod glue             devcluster/   a real Cassandra on loopback
 errors.py      what all of it raises
 
@@ -48,7 +49,7 @@ from tfcass.keys import keys
 from tfcass.metrics import metrics
 
 if TYPE_CHECKING:
-    from tfcass import images, schema
+    from tfcass import images, schema, stain
     from tfcass._scan import read_rows, scan
     from tfcass.cluster import Cluster, PasswordAuth, Tls
     from tfcass.dataset import CassandraDataset, fetch
@@ -84,6 +85,7 @@ __all__ = [
     "scan",
     "schema",
     "split",
+    "stain",
 ]
 
 # A warning and no error: `tfcass doctor`, the development cluster and the splits need no op. The op's first use raises.
@@ -107,7 +109,7 @@ _HOME = {
     "scan": "_scan",
     "split": "splits",
 }
-_MODULES = {"images", "schema"}
+_MODULES = {"images", "schema", "stain"}
 
 
 def __getattr__(name: str) -> object:

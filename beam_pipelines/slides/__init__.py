@@ -5,9 +5,14 @@ open.py         a slide: size, levels, mpp, bounds; patches and thumbnails as ar
                 mpp_table.py: the user's word on its mpp; overview.py: a thumbnail past damage)
 grid.py         GridSpec, by level or mpp; slide -> Grid of patches with stable ids; mask -> fraction of each
 annotations.py  annotation files -> polygons in level-0 pixels, by slide, with every problem named
-                (annotation_files.py: the formats QuPath GeoJSON and CSV with JSON paths; polygons.py: rings -> valid
-                polygons)
+                (annotation_files.py: which format; annotation_geojson.py: QuPath; annotation_xml.py: ASAP, Aperio;
+                annotation_records.py: what they all yield; polygons.py: rings -> valid polygons)
+classes.py      ClassMap: label in a file -> class -> integer; which class covers which
+placement.py    do the annotations lie on the tissue, and which offset would put them there?
 masks.py        polygons -> masks; mask -> fraction of each coarser pixel; masks as PNG
+labels.py       labels as data: exact share of each class in each patch, and the rule that makes a label of it
+                (coverage.py: areas of polygons in boxes)
+stain.py        how a slide is stained, and a patch as if another laboratory had stained it
 tissue.py       thumbnail -> mask of tissue, or the user's own mask
 quality.py      patch -> sharpness, pen marks, white, black; limits on them
 tiles.py        TilingOptions; grid and fractions -> patch locations, and why the other positions are left

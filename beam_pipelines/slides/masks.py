@@ -10,8 +10,7 @@ import dataclasses
 import io
 import math
 import os
-from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -206,23 +205,6 @@ def mask_fraction(mask: np.ndarray, from_level: int = 6, to_level: int = 9) -> n
     padded = np.pad(mask, ((0, -height % factor), (0, -width % factor)))
     blocks = padded.reshape(padded.shape[0] // factor, factor, padded.shape[1] // factor, factor)
     return blocks.mean(axis=(1, 3), dtype=np.float64).astype(np.float32)
-
-
-def mask_files(folder: str | os.PathLike[str], slide: str, classes: Sequence[str]) -> dict[str, Path]:
-    """Where the masks of a slide (given by its key) lie: class -> folder/<slide>_<class>.png."""
-    return {name: Path(folder) / f"{slide}_{name}.png" for name in classes}
-
-
-def write_masks(folder: str | os.PathLike[str], slide: str, masks: Mapping[str, np.ndarray]) -> dict[str, Path]:
-    """Writes the masks of a slide, as `rasterise` gives them, to `mask_files`.
-
-    Raises:
-      OutputError: a file cannot be written.
-    """
-    files = mask_files(folder, slide, tuple(masks))
-    for name, path in files.items():
-        write_mask_png(path, masks[name])
-    return files
 
 
 def write_mask_png(path: str | os.PathLike[str], mask: np.ndarray) -> None:

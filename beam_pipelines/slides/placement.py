@@ -45,8 +45,11 @@ class Misplacement:
             f"; moved by dx={self.dx_l0:+,}, dy={self.dy_l0:+,} level-0 pixels it would be {self.on_tissue_after:.0%}"
         )
         if self.cause:
-            corner = "counts from the corner of the scanned box" if self.cause == "bounds" else "from that of the plane"
-            return f"{said}, which is the slide's bounds: the file {corner}; pass --annotation-frame {self.cause}"
+            origin = "the scanned box" if self.cause == "bounds" else "the whole plane"
+            return (
+                f"{said}: that is the slide's bounds, and the file counts from the corner of {origin}; "
+                f"pass --annotation-frame {self.cause}"
+            )
         return f"{said}: are the annotations of this slide, and in level-0 pixels?"
 
 

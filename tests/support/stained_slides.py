@@ -37,10 +37,17 @@ def patches(laboratory: str, number: int = 6) -> list[np.ndarray]:
 
 
 def write_slides(
-    cluster: tfcass.Cluster, keyspace: str, slides: dict[str, list[np.ndarray]], encoding: str = "png"
+    cluster: tfcass.Cluster,
+    keyspace: str,
+    slides: dict[str, list[np.ndarray]],
+    encoding: str = "png",
+    labels: list[bytes] | None = None,
 ) -> dict[str, list[uuid.UUID]]:
-    """Writes slides (name -> patches) to both tables; returns the ids. Each is slide 0 of a patient of its name."""
-    tfcass.schema.create_tables(cluster, keyspace)
+    """Writes slides (name -> patches) to both tables; returns the ids. Each is slide 0 of a patient of its name.
+
+    The data table's labels are 0 and 1 in turn, or those of `labels` for the patches of each slide.
+    """
+    tfcass.schema.create_tables(cluster, keyspace, label_type="int" if labels is None else "blob")
     ids: dict[str, list[uuid.UUID]] = {}
     with cluster.session() as session:
         for name, pictures in slides.items():
@@ -54,6 +61,6 @@ def write_slides(
                 )
                 session.execute(
                     f"INSERT INTO {keyspace}.data_by_uuid (patch_id, label, data) VALUES (%s, %s, %s)",
-                    (patch_id, number % 2, encode(rgb, encoding)),
+                    (patch_id, number % 2 if labels is None else labels[number], encode(rgb, encoding)),
                 )
     return ids
