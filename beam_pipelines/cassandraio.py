@@ -22,8 +22,8 @@ Write
             | beam.Create([{"city": "Aachen", "day": 1, "mm": 3.5}, {"city": "Aachen", "day": 2, "mm": None}])
             | WriteToCassandra("weather.rain_by_city", cluster=cluster)
         )
-        result.written | beam.Map(print)   # {'city': 'Aachen', 'day': 1}: the primary key of each acknowledged row
-        result.dead | beam.Map(print)      # DeadLetter(row=..., stage='write weather.rain_by_city', error=..., ...)
+        result.written | "Written" >> beam.Map(print)  # {'city': 'Aachen', 'day': 1}: the key of an acknowledged row
+        result.dead | "Dead" >> beam.Map(print)  # DeadLetter(row=..., stage='write weather.rain_by_city', error=...)
 
 Rows are dicts, NamedTuples, beam.Row or dataclass instances. All columns of the table are written unless `columns`
 names some, the primary key among them. None is a null.
@@ -58,11 +58,11 @@ Read
     class Rain(typing.NamedTuple):
         city: str
         day: int
-        mm: float | None
+        mm: float | None   # May be null.
 
     with beam.Pipeline() as pipeline:
         rows = pipeline | ReadFromCassandra("weather.rain_by_city", cluster=cluster, rows=Rain)
-        rows | beam.GroupBy("city").aggregate_field("mm", max, "most") | beam.Map(print)
+        rows | beam.GroupBy("city").aggregate_field("day", max, "last_day") | beam.Map(print)
 
 Every row comes once, in no order. `rows=` says as what: dicts (the default); a NamedTuple, whose fields are the columns
 that are read and whose types are Beam's schema; or `beam.Row`, whose schema is that of the live table, which is looked

@@ -33,6 +33,7 @@ from pathlib import Path
 from typing import Any
 
 from beam_pipelines.command import counters_of, run_command, timed
+from beam_pipelines.files import absolute
 from beam_pipelines.quiet import quiet_libraries
 from tfcass.cluster import Cluster
 from tfcass.errors import OptionError
@@ -80,10 +81,9 @@ class ExportRun:
     beam_flags: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if "://" not in self.output:
-            object.__setattr__(self, "output", str(Path(self.output).absolute()))
+        object.__setattr__(self, "output", absolute(self.output))
         if self.splits is not None:
-            object.__setattr__(self, "splits", str(Path(self.splits).absolute()))
+            object.__setattr__(self, "splits", absolute(self.splits))
         if self.cluster is None:
             raise OptionError("no cluster given; pass --host ADDRESS")
         if not self.keyspace:
@@ -111,12 +111,12 @@ def run(options: ExportRun, *, debug: bool = False) -> dict[str, Any]:
       beam_pipelines.local_runner.PipelineError: The pipeline failed as a whole, for instance as the disk is full.
     """
     with quiet_libraries(debug=debug):
-        from beam_pipelines import text_files
+        from beam_pipelines import files, text_files
         from beam_pipelines.stored_images import count_rows, fact_columns, split_keys
         from tfcass.schema import describe_table
 
         seconds: dict[str, float] = {}
-        place = functools.partial(text_files.joined, options.output)
+        place = functools.partial(files.join, options.output)
         with timed(seconds, "count"):
             facts = fact_columns(describe_table(options.cluster, options.full(options.metadata_table), refresh=True))
             describe_table(options.cluster, options.full(options.data_table))
@@ -127,11 +127,10 @@ def run(options: ExportRun, *, debug: bool = False) -> dict[str, Any]:
         records: list[Any] = []
         counters: dict[str, Any] = {}
         if not options.dry_run:
-            text_files.make_folder(options.output)
-            text_files.remove(*map(place, (_SUMMARY, _DEAD_LETTERS, _RECORDS)))
+            text_files.make_output(options.output, _SUMMARY, _DEAD_LETTERS, _RECORDS)
             with timed(seconds, "write"):
                 counters = counters_of(_run_pipeline(options, facts, wanted or rows, debug=debug))
-            records = text_files.take_records(place(_RECORDS))
+            records = text_files.take_lines(place(_RECORDS))
         dead = [content for kind, content in records if kind == "dead"]
         classes: dict[str, int] = {}
         for kind, content in records:
@@ -153,7 +152,7 @@ def run(options: ExportRun, *, debug: bool = False) -> dict[str, Any]:
             "counters": counters,
         }
         if not options.dry_run:
-            text_files.write_text(place(_DEAD_LETTERS), "".join(json.dumps(letter) + "\n" for letter in dead))
+            text_files.write_lines(place(_DEAD_LETTERS), dead)
             text_files.write_text(place(_SUMMARY), json.dumps(summary, indent=2) + "\n")
         return summary
 
@@ -250,11 +249,11 @@ def _print(summary: Mapping[str, Any], options: ExportRun) -> None:
 
 
 def _run_pipeline(options: ExportRun, facts: Sequence[str], total: int, *, debug: bool) -> Any:
-    from beam_pipelines import export_pipeline, text_files
+    from beam_pipelines import export_pipeline, files, text_files
     from beam_pipelines.local_runner import run_pipeline
     from beam_pipelines.progress_bar import shown_bar
 
-    deliver = functools.partial(text_files.write_records, text_files.joined(options.output, _RECORDS))
+    deliver = functools.partial(text_files.write_lines, files.join(options.output, _RECORDS))
     with tempfile.TemporaryDirectory(prefix="tfcass-export-") as folder:
         progress = Path(folder) / "progress"
         with shown_bar(progress, {"done": "images"}, total) if options.progress else nullcontext():

@@ -9,12 +9,12 @@ from apache_beam.metrics import Metrics
 from apache_beam.pvalue import TaggedOutput
 from cassandra.concurrent import execute_concurrent_with_args
 
+from beam_pipelines import files
 from beam_pipelines.cassandraio import ReadFromCassandra
 from beam_pipelines.progress import note_progress
 from beam_pipelines.sessions import SESSIONS
 from beam_pipelines.statements import prepare
 from beam_pipelines.stored_images import KEY, class_of, split_keys, suffix_of, where_from
-from beam_pipelines.text_files import joined, make_folder, write_bytes
 from beam_pipelines.tfrecords import WriteTFRecords, example
 from tfcass.schema import describe_table
 
@@ -65,7 +65,7 @@ def build(
         _ = (
             images
             | "Example" >> beam.Map(_example)
-            | "TFRecord" >> WriteTFRecords(joined(run.output, run.split or "images"), shards=run.shards)
+            | "TFRecord" >> WriteTFRecords(files.join(run.output, run.split or "images"), shards=run.shards)
         )
     else:
         written = images | "Files" >> beam.ParDo(WriteFileFn(run.output, progress))
@@ -138,13 +138,13 @@ class WriteFileFn(beam.DoFn):
         self._made: set[str] = set()
 
     def process(self, row: dict[str, Any]) -> Iterator[Any]:
-        folder = joined(self._output, class_of(row).replace("/", "_"))
+        folder = files.join(self._output, class_of(row).replace("/", "_"))
         if folder not in self._made:
-            make_folder(folder)
+            files.make_folder(folder)
             self._made.add(folder)
-        write_bytes(joined(folder, f"{row[KEY]}.{suffix_of(row['data'])}"), row["data"])
+        files.write_bytes(files.join(folder, f"{row[KEY]}.{suffix_of(row['data'])}"), row["data"])
         if row["mask"] is not None:
-            write_bytes(joined(folder, f"{row[KEY]}_mask.{suffix_of(row['mask'])}"), row["mask"])
+            files.write_bytes(files.join(folder, f"{row[KEY]}_mask.{suffix_of(row['mask'])}"), row["mask"])
         yield _noted(row, self._progress)
 
 

@@ -8,11 +8,8 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 
-from apache_beam.io.filesystem import BeamIOError
-from apache_beam.io.filesystems import FileSystems
-
+from beam_pipelines import files
 from beam_pipelines.image_run import ImageRun
-from beam_pipelines.text_files import is_url, joined, read_bytes
 from tfcass.errors import OptionError
 
 SUFFIXES = (".jpg", ".jpeg", ".jpe", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".jp2")
@@ -54,8 +51,8 @@ def list_images(run: ImageRun) -> ImageList:
     Raises:
       OptionError: Nothing is found, or a table cannot be used; the message says where and what.
     """
-    files, notes = _of_table(run) if run.table is not None else _of_folders(run)
-    names = sorted({name for _, name, *_ in files})
+    listed, notes = _of_table(run) if run.table is not None else _of_folders(run)
+    names = sorted({name for _, name, *_ in listed})
     given = None if run.classes is None else _read_classes(run.classes)
     labels = given if given is not None else _numbered(names)
     for name in names:
@@ -63,7 +60,7 @@ def list_images(run: ImageRun) -> ImageList:
             near = difflib.get_close_matches(name, labels, n=1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
             raise OptionError(f"class {name!r} is not in {run.classes!r} ({len(labels)} classes){hint}")
-    found = [ImageFile(path, name, labels[name], subset, group) for path, name, subset, group in files]
+    found = [ImageFile(path, name, labels[name], subset, group) for path, name, subset, group in listed]
     if run.limit is not None and len(found) > run.limit:
         notes = (*notes, f"--limit: the first {run.limit:,} of {len(found):,} files")
         found = found[: run.limit]
@@ -100,17 +97,13 @@ def _of_folders(run: ImageRun) -> tuple[list[_Found], tuple[str, ...]]:
 
 
 def _below(root: str) -> Iterable[str]:
-    if not is_url(root):
+    if not files.is_url(root):
         if not os.path.isdir(root):
             raise OptionError(f"--images {root!r} is no folder")
         for folder, _, names in os.walk(root, followlinks=True):
             yield from (os.path.join(folder, name) for name in names)
         return
-    try:
-        (result,) = FileSystems.match([f"{root.rstrip('/')}/**"])
-    except (OSError, ValueError, BeamIOError) as error:
-        raise OptionError(f"--images {root!r} cannot be listed: {error}") from None
-    yield from (entry.path for entry in result.metadata_list)
+    yield from files.match(files.join(root, "**"))
 
 
 def _of_table(run: ImageRun) -> tuple[list[_Found], tuple[str, ...]]:
@@ -121,8 +114,8 @@ def _of_table(run: ImageRun) -> tuple[list[_Found], tuple[str, ...]]:
         path, label = row["path"], row["label"]
         if not path or not label:
             raise OptionError(f"{where}: path or label is empty")
-        if not is_url(path) and not path.startswith("/"):
-            path = joined(root, path)
+        if not files.is_url(path) and not path.startswith("/"):
+            path = files.join(root, path)
         entry = (path, label, row.get("subset") or run.subset, row.get("group") or "")
         if found.setdefault(path, entry) != entry:
             raise OptionError(f"{where}: {path!r} is listed twice, and not alike")
@@ -174,6 +167,6 @@ def _rows(path: str, flag: str, wanted: tuple[str, ...]) -> Iterable[tuple[int, 
 
 def _text(path: str, flag: str) -> str:
     try:
-        return read_bytes(path).decode("utf-8-sig")
+        return files.read_bytes(path).decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise OptionError(f"{flag} {path!r} cannot be read: {error}") from None

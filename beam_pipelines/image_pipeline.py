@@ -12,6 +12,7 @@ import collections
 import dataclasses
 import hashlib
 import json
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
@@ -20,6 +21,7 @@ from apache_beam.metrics import Metrics
 from apache_beam.pvalue import TaggedOutput
 from cassandra.concurrent import execute_concurrent_with_args
 
+from beam_pipelines import files
 from beam_pipelines.cassandraio import DeadLetter, WriteToCassandra
 from beam_pipelines.image_list import ImageFile
 from beam_pipelines.image_run import KEPT, ImageRun
@@ -29,11 +31,11 @@ from beam_pipelines.sessions import SESSIONS
 from beam_pipelines.slides.encode import encode
 from beam_pipelines.standard_image import ImageError, image_id, standard_picture
 from beam_pipelines.statements import prepare
-from beam_pipelines.text_files import read_bytes
 from tfcass.schema import DATA_COLUMNS, describe_table
 
 _NAMESPACE = "tfcass.images"
 _CONCURRENT_READS = 64
+_LARGEST_FILE = 2**29
 RECORDS = "records"
 READ, COMPARE, DECODE = "read", "compare with other files", "decode"  # Stages of dead letters.
 
@@ -126,6 +128,13 @@ def _write(rows: beam.PCollection, run: ImageRun, progress: str) -> list[beam.PC
     return [*dead, result.dead | "Metadata not written" >> beam.Map(_dead, progress), written]
 
 
+def _read(path: str) -> bytes:
+    """Raises OSError when it cannot be read, or is so large that it is no image of a data set."""
+    if not files.is_url(path) and (size := os.path.getsize(path)) > _LARGEST_FILE:
+        raise OSError(f"the file has {size:,} bytes; at most {_LARGEST_FILE:,} are read")
+    return files.read_bytes(path)
+
+
 def _with_data(row: dict[str, Any], encoding: str) -> dict[str, Any]:
     return {**row, "data": row[encoding]}
 
@@ -161,7 +170,7 @@ class HashFn(beam.DoFn):
     def process(self, file: ImageFile) -> Iterator[Any]:
         note_progress(self._progress, "read", 1)
         try:
-            content = hashlib.sha256(read_bytes(file.path)).hexdigest()
+            content = hashlib.sha256(_read(file.path)).hexdigest()
         except OSError as error:
             self._files_unreadable.inc()
             yield _failed(file, READ, f"{type(error).__name__}: {error}", self._progress)
@@ -255,7 +264,7 @@ class EncodeFn(beam.DoFn):
     def process(self, hashed: HashedFile) -> Iterator[Any]:
         run, file = self._run, hashed.file
         try:
-            data = read_bytes(file.path)
+            data = _read(file.path)
             picture = standard_picture(data, run.spec)
         except (OSError, ImageError) as error:
             self._images_unreadable.inc()

@@ -1,8 +1,8 @@
 """The frozen settings of an ingest_images run. Imports no Beam, so that a command can check them at once."""
 
 import dataclasses
-from pathlib import Path
 
+from beam_pipelines.files import absolute
 from beam_pipelines.row_writer import WriteOptions
 from beam_pipelines.slides.encode import ENCODINGS, check_encoding
 from beam_pipelines.standard_image import ImageSpec
@@ -103,4 +103,4 @@ class ImageRun:
 
 
 def _absolute(path: str | None) -> str | None:
-    return path if path is None or "://" in path else str(Path(path).absolute())
+    return None if path is None else absolute(path)

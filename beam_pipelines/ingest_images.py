@@ -80,17 +80,15 @@ def run(options: "ImageRun", *, debug: bool = False) -> "ImageSummary":
     """
     with quiet_libraries(debug=debug):
         # Here, not at the top: Beam takes a second to import and says more than it should.
-        from beam_pipelines import text_files
+        from beam_pipelines import files, text_files
         from beam_pipelines.image_list import list_images
         from beam_pipelines.image_summary import summarise_images
 
         seconds: dict[str, float] = {}
-        place = functools.partial(text_files.joined, options.output)
+        place = functools.partial(files.join, options.output)
         with timed(seconds, "check"):
             images = list_images(options)
-            text_files.make_folder(options.output)
-            # After a failure, nothing may look like a result.
-            text_files.remove(*map(place, (_SUMMARY, _DEAD_LETTERS, _RECORDS, _MANIFEST)))
+            text_files.make_output(options.output, _SUMMARY, _DEAD_LETTERS, _RECORDS, _MANIFEST)
             if not options.dry_run:
                 _prepare_tables(images, options)
             text_files.write_text(place(_CLASSES), _class_table(images))
@@ -99,13 +97,12 @@ def run(options: "ImageRun", *, debug: bool = False) -> "ImageSummary":
         if not options.dry_run:
             with timed(seconds, "write"):
                 counters = counters_of(_run_pipeline(images, options, debug=debug))
-                records = text_files.take_records(place(_RECORDS))
-                text_files.remove(place(_MANIFEST))
+                records = text_files.take_lines(place(_RECORDS))
+                files.remove(place(_MANIFEST))
             with timed(seconds, "count"):
                 stored = _count_stored(images, options)
         summary = summarise_images(images, records, stored, seconds=seconds, counters=counters)
-        dead = "".join(json.dumps(letter) + "\n" for letter in summary.dead_letters)
-        text_files.write_text(place(_DEAD_LETTERS), dead)
+        text_files.write_lines(place(_DEAD_LETTERS), summary.dead_letters)
         text_files.write_text(place(_SUMMARY), json.dumps(summary.as_dict(), indent=2) + "\n")
         return summary
 
@@ -264,14 +261,14 @@ def _class_table(images: "ImageList") -> str:
 
 
 def _run_pipeline(images: "ImageList", options: "ImageRun", *, debug: bool) -> "PipelineResult":
-    from beam_pipelines import image_pipeline, text_files
+    from beam_pipelines import files, image_pipeline, text_files
     from beam_pipelines.local_runner import run_pipeline
     from beam_pipelines.progress_bar import shown_bar
 
-    manifest = text_files.joined(options.output, _MANIFEST)
+    manifest = files.join(options.output, _MANIFEST)
     lines = (image_pipeline.manifest_line(file) + "\n" for file in images.files)
     text_files.write_text(manifest, "".join(lines))
-    deliver = functools.partial(text_files.write_records, text_files.joined(options.output, _RECORDS))
+    deliver = functools.partial(text_files.write_lines, files.join(options.output, _RECORDS))
     stages = {"read": "files read", "done": "images written or settled"}
     with tempfile.TemporaryDirectory(prefix="tfcass-images-") as folder:
         progress = Path(folder) / "progress"

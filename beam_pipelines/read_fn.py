@@ -18,7 +18,7 @@ from apache_beam.transforms.display import DisplayDataItem
 
 from beam_pipelines.sessions import SESSIONS
 from beam_pipelines.statements import Where, prepare_token_range
-from beam_pipelines.token_ranges import PageSizer, read_pages
+from beam_pipelines.token_ranges import PageSizer, check_partitioner, read_pages
 from beam_pipelines.typed_rows import row_maker
 from beam_pipelines.write_fn import NAMESPACE
 from tfcass.schema import describe_table
@@ -74,6 +74,7 @@ class ReadFn(beam.DoFn):
 
         settings = self._settings
         self._session = SESSIONS.acquire(settings.cluster, wait_s=settings.connect_wait_s)
+        check_partitioner(self._session)
         table = describe_table(settings.cluster, settings.table)
         names = settings.columns or tuple(table.columns)
         self._make_row = row_maker(settings.rows, names)

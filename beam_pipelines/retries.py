@@ -20,13 +20,19 @@ _RETRIABLE = (
     ConnectionException,
     ConnectionBusy,
 )
-
 _TOO_LARGE = re.compile("exceeds allowed maximum|too large|too big", re.IGNORECASE)
 
 
 def is_retriable(error: BaseException) -> bool:
     """Says whether the same request may succeed later: timeouts, overload, too few replicas, lost connections."""
     return isinstance(error, _RETRIABLE)
+
+
+def is_full_socket(error: BaseException) -> bool:
+    """Says whether the driver did not even try: what was sent before has not left this machine yet."""
+    if isinstance(error, NoHostAvailable) and isinstance(error.errors, dict):
+        return bool(error.errors) and all(isinstance(cause, ConnectionBusy) for cause in error.errors.values())
+    return isinstance(error, ConnectionBusy)
 
 
 def explained(error: BaseException) -> str:

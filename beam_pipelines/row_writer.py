@@ -12,10 +12,11 @@ import time
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import Any
 
-from beam_pipelines.retries import backoff_s, explained, is_retriable
+from beam_pipelines.retries import backoff_s, explained, is_full_socket, is_retriable
 from beam_pipelines.statements import CONSISTENCIES, unlogged_batch
 from tfcass.errors import ClusterError, OptionError
 
+_FULL_SOCKET_S = 0.01
 _OPEN_BATCHES = 64  # Partitions that may wait for more of their rows at a time; the one that waits longest goes first.
 _VALUE_BYTES = 8  # What a value costs in a request beside its own bytes, about.
 _LONGEST_TTL_S = 20 * 365 * 24 * 3600  # Cassandra's own limit.
@@ -153,7 +154,8 @@ class RowWriter:
         self._due: list[tuple[float, int, _Request]] = []  # Heap of waits: (when to send again, tie-break, request).
         self._tie_break = itertools.count()
         self._ready: list[Outcome] = []
-        self._batches: dict[Hashable, list[_Row]] = {}  # Partition -> rows that wait for more of it, oldest first.
+        # Partition -> rows that wait for more of it, and their size; the one that waits longest comes first.
+        self._batches: dict[Hashable, tuple[list[_Row], int]] = {}
         self._rows = 0
         self._bytes = 0
         self._answers = 0
@@ -215,22 +217,23 @@ class RowWriter:
 
     def _gather(self, row: _Row) -> None:
         """Sends the row with others of its partition, once they are as many as may share a request."""
-        partition = self._partition_of(row.statement)
-        batch = self._batches.pop(partition, [])  # And in again below: the order is that of the last row.
-        if batch and _size([*batch, row]) > self._options.max_batch_bytes:
-            self._send_rows(batch)
-            batch = []
-        batch.append(row)
-        if len(batch) >= self._options.max_batch_rows or _size(batch) >= self._options.max_batch_bytes:
-            self._send_rows(batch)
+        partition, row_size = self._partition_of(row.statement), _size(row)
+        rows, size = self._batches.pop(partition, ([], 0))  # And in again below: the order is that of the last row.
+        if rows and size + row_size > self._options.max_batch_bytes:
+            self._send_rows(rows)
+            rows, size = [], 0
+        rows.append(row)
+        size += row_size
+        if len(rows) >= self._options.max_batch_rows or size >= self._options.max_batch_bytes:
+            self._send_rows(rows)
             return
-        self._batches[partition] = batch
+        self._batches[partition] = (rows, size)
         if len(self._batches) > _OPEN_BATCHES:
-            self._send_rows(self._batches.pop(next(iter(self._batches))))
+            self._send_rows(self._batches.pop(next(iter(self._batches)))[0])
 
     def _send_batches(self) -> None:
         batches, self._batches = self._batches, {}
-        for rows in batches.values():
+        for rows, _ in batches.values():
             self._send_rows(rows)
 
     def _send_rows(self, rows: list[_Row]) -> None:
@@ -284,8 +287,9 @@ class RowWriter:
         now = self._clock()
         if self._silent_since_s is None:
             self._silent_since_s = now
+        full_socket = is_full_socket(error)
         # While the cluster answers nobody, a failure says nothing of this row: it keeps its attempts for later.
-        if self._answers > request.answers_seen:
+        if self._answers > request.answers_seen and not full_socket:
             request.counted += 1
         request.answers_seen = self._answers
         if now - self._silent_since_s >= self._options.fail_after_s:
@@ -302,6 +306,10 @@ class RowWriter:
             return
         options = self._options
         wait_s = backoff_s(request.attempts, first_s=options.first_backoff_s, longest_s=options.longest_backoff_s)
+        if full_socket:  # Large rows: it empties as fast as the network takes it.
+            wait_s = _FULL_SOCKET_S
+            request.attempts -= 1
+            self.retries -= 1  # The next attempt counts itself.
         heapq.heappush(self._due, (now + wait_s, next(self._tie_break), request))
 
     def _give_up(self, request: _Request, error: BaseException) -> None:
@@ -320,8 +328,6 @@ class RowWriter:
             self._ready.append(Outcome(row.ticket, text, request.attempts, row.row_bytes, elapsed_ms))
 
 
-def _size(rows: list[_Row]) -> int:
-    """Bytes of the rows' values in a request, about."""
-    return sum(
-        _VALUE_BYTES + (len(value) if isinstance(value, bytes) else 0) for row in rows for value in row.statement.values
-    )
+def _size(row: _Row) -> int:
+    """Bytes of the row's values in a request, about."""
+    return sum(_VALUE_BYTES + (len(value) if isinstance(value, bytes) else 0) for value in row.statement.values)

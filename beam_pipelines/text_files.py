@@ -1,100 +1,44 @@
-"""Small files by path or URL, through Beam's filesystems: local, gs://, s3://, hdfs://."""
+"""What a run leaves behind and passes around as text, by path or by URL: see files.py."""
 
 import json
-import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
-from apache_beam.io.filesystem import BeamIOError, CompressionTypes
-from apache_beam.io.filesystems import FileSystems
-
+from beam_pipelines import files
 from beam_pipelines.slides.errors import OutputError
-from beam_pipelines.slides.output import whole_file
-
-
-def is_url(path: str) -> bool:
-    return "://" in path
-
-
-def read_bytes(path: str) -> bytes:
-    """All of a file, as it lies there.
-
-    Raises:
-      OSError: It cannot be read.
-    """
-    try:
-        with FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
-            return file.read()
-    except BeamIOError as error:  # Of a filesystem that is not there; not an OSError of its own accord.
-        raise OSError(str(error)) from None
 
 
 def write_text(path: str, text: str) -> None:
-    """As write_bytes, in UTF-8."""
-    write_bytes(path, text.encode())
-
-
-def write_bytes(path: str, content: bytes) -> None:
-    """Writes a file, whole or not at all.
+    """Writes a file in UTF-8, whole or not at all.
 
     Raises:
       OutputError: It cannot be written.
     """
-    if not is_url(path):
-        with whole_file(path) as temporary:
-            temporary.write_bytes(content)
-        return
+    files.write_bytes(path, text.encode())
+
+
+def write_lines(path: str, items: Sequence[Any]) -> None:
+    """Writes a line of JSON for each item; a value that JSON lacks, such as a UUID, becomes its text."""
+    write_text(path, "".join(json.dumps(item, default=str) + "\n" for item in items))
+
+
+def take_lines(path: str) -> list[Any]:
+    """Reads what write_lines wrote, and removes it."""
+    items = [json.loads(line) for line in files.read_bytes(path).decode().splitlines()]
+    files.remove(path)
+    return items
+
+
+def make_output(folder: str, *names: str) -> None:
+    """Makes the folder, and removes these files of an earlier run: after a failure, nothing may look like a result.
+
+    Raises:
+      OutputError: It cannot be written to.
+    """
     try:
-        with FileSystems.create(path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
-            file.write(content)
-    except (OSError, BeamIOError) as error:
-        raise OutputError(f"cannot write {path!r}: {error}") from None
-
-
-def write_records(path: str, records: Sequence[Any]) -> None:
-    """What a pipeline tells its launcher, a line each. Runs on a worker; a value that JSON lacks becomes its text."""
-    write_text(path, "".join(json.dumps(record, default=str) + "\n" for record in records))
-
-
-def take_records(path: str) -> list[Any]:
-    """Reads what write_records wrote, and removes it."""
-    records = [json.loads(line) for line in read_bytes(path).decode().splitlines()]
-    remove(path)
-    return records
-
-
-def remove(*paths: str) -> None:
-    """Removes files; it is well if one is not there.
-
-    Raises:
-      OutputError: One is there and cannot be removed.
-    """
-    for path in paths:
-        try:
-            if is_url(path):
-                if FileSystems.exists(path):
-                    FileSystems.delete([path])
-            else:
-                Path(path).unlink(missing_ok=True)
-        except (OSError, BeamIOError) as error:
-            raise OutputError(f"cannot remove {path!r}: {error}") from None
-
-
-def make_folder(path: str) -> None:
-    """Makes a local folder with what is above it; object stores need none.
-
-    Raises:
-      OutputError: It cannot be made.
-    """
-    if not is_url(path):
-        try:
-            os.makedirs(path, exist_ok=True)
-        except OSError as error:
-            raise OutputError(
-                f"cannot write to {path!r}: {error.strerror}; check the folder and its permissions"
-            ) from None
-
-
-def joined(folder: str, name: str) -> str:
-    return f"{folder.rstrip('/')}/{name}"
+        files.make_folder(folder)
+        for name in names:
+            files.remove(files.join(folder, name))
+    except (OSError, ValueError) as error:  # ValueError: a scheme that Beam does not know.
+        reason = getattr(error, "strerror", None) or error
+        raise OutputError(f"cannot write to {folder!r}: {reason}; check the folder and its permissions") from None

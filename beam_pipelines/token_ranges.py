@@ -14,6 +14,7 @@ from typing import Any
 from apache_beam.io.restriction_trackers import OffsetRange
 
 from beam_pipelines.retries import backoff_s, is_retriable
+from tfcass.errors import SchemaError
 
 # Murmur3Partitioner: all 64-bit integers but the lowest, which it keeps for itself (a key that hashes to it gets the
 # highest instead). In CQL the lowest would mean "to the end of the ring", so that no range may use it as its end. The
@@ -31,6 +32,16 @@ def token_ranges(pieces: int) -> list[OffsetRange]:
     tokens = HIGHEST + 1 - LOWEST
     edges = [LOWEST + tokens * i // pieces for i in range(pieces + 1)]
     return [OffsetRange(start, stop) for start, stop in zip(edges, edges[1:], strict=False)]
+
+
+def check_partitioner(session: Any) -> None:
+    """Raises SchemaError unless tokens are those of Murmur3Partitioner, Cassandra's default since 2012."""
+    partitioner = str(session.cluster.metadata.partitioner)
+    if not partitioner.endswith("Murmur3Partitioner"):
+        raise SchemaError(
+            f"the cluster's partitioner is {partitioner.rpartition('.')[2]}, whose tokens are no 64-bit numbers: only "
+            "tables of Murmur3Partitioner can be read by token range"
+        )
 
 
 class PageSizer:

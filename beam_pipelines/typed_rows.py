@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import apache_beam as beam
 import numpy as np
+from apache_beam import coders
 from apache_beam.typehints.row_type import RowTypeConstraint
 
 from tfcass.errors import OptionError
@@ -88,6 +89,9 @@ def element_type(row_type: Any, columns: "Sequence[Column] | None", table: "Tabl
     if row_type is dict:
         return dict[str, Any]
     if row_type is not beam.Row:
+        # Beam would pickle them, which fails where a class of __main__ is unknown. A coder of the user's goes first.
+        if isinstance(coders.registry.get_coder(row_type), coders.FastPrimitivesCoder):
+            coders.registry.register_coder(row_type, coders.RowCoder)
         return row_type
     return RowTypeConstraint.from_fields(
         [(column.name, _python_type(column, nullable=column.name not in table.primary_key)) for column in columns]

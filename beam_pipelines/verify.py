@@ -32,6 +32,7 @@ from pathlib import Path
 from typing import Any
 
 from beam_pipelines.command import counters_of, run_command, timed
+from beam_pipelines.files import absolute
 from beam_pipelines.quiet import quiet_libraries
 from tfcass.cluster import Cluster
 from tfcass.errors import OptionError
@@ -69,8 +70,7 @@ class VerifyRun:
     beam_flags: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if "://" not in self.output:
-            object.__setattr__(self, "output", str(Path(self.output).absolute()))
+        object.__setattr__(self, "output", absolute(self.output))
         if self.cluster is None:
             raise OptionError("no cluster given; pass --host ADDRESS")
         if not self.keyspace:
@@ -96,20 +96,19 @@ def run(options: VerifyRun, *, debug: bool = False) -> dict[str, Any]:
       beam_pipelines.local_runner.PipelineError: The pipeline failed as a whole.
     """
     with quiet_libraries(debug=debug):
-        from beam_pipelines import text_files
+        from beam_pipelines import files, text_files
         from beam_pipelines.stored_images import fact_columns
         from tfcass.schema import describe_table
 
         seconds: dict[str, float] = {}
-        place = functools.partial(text_files.joined, options.output)
+        place = functools.partial(files.join, options.output)
         facts = fact_columns(describe_table(options.cluster, options.full(options.metadata_table), refresh=True))
         for table in options.data_tables:
             describe_table(options.cluster, options.full(table), refresh=True).select(("patch_id", "label", "data"))
-        text_files.make_folder(options.output)
-        text_files.remove(*map(place, (_REPORT, _PROBLEMS, _RECORDS)))
+        text_files.make_output(options.output, _REPORT, _PROBLEMS, _RECORDS)
         with timed(seconds, "verify"):
             counters = counters_of(_run_pipeline(options, facts, debug=debug))
-        records = text_files.take_records(place(_RECORDS))
+        records = text_files.take_lines(place(_RECORDS))
         problems = [content for kind, content in records if kind == "problem"]
         sums: dict[str, dict[str, int]] = collections.defaultdict(dict)
         for kind, content in records:
@@ -125,7 +124,7 @@ def run(options: VerifyRun, *, debug: bool = False) -> dict[str, Any]:
             "seconds": {stage: round(value, 3) for stage, value in seconds.items()},
             "counters": counters,
         }
-        text_files.write_text(place(_PROBLEMS), "".join(json.dumps(problem) + "\n" for problem in problems))
+        text_files.write_lines(place(_PROBLEMS), problems)
         text_files.write_text(place(_REPORT), json.dumps(report, indent=2) + "\n")
         return report
 
@@ -203,12 +202,12 @@ def _print(report: Mapping[str, Any], options: VerifyRun) -> None:
 
 
 def _run_pipeline(options: VerifyRun, facts: Sequence[str], *, debug: bool) -> Any:
-    from beam_pipelines import text_files, verify_pipeline
+    from beam_pipelines import files, text_files, verify_pipeline
     from beam_pipelines.local_runner import run_pipeline
     from beam_pipelines.progress_bar import shown_bar
     from beam_pipelines.stored_images import count_rows
 
-    deliver = functools.partial(text_files.write_records, text_files.joined(options.output, _RECORDS))
+    deliver = functools.partial(text_files.write_lines, files.join(options.output, _RECORDS))
     total = 0
     if options.progress:
         total = count_rows(options.cluster, options.full(options.metadata_table), options.consistency)

@@ -111,17 +111,17 @@ class WriteFn(beam.DoFn):
         given = row if self._settings.keep_input else None
         try:
             fields = row if type(row) is dict else as_mapping(row)
-            values = [fields[name] for name in self._written_columns]
-        except (KeyError, TypeError) as error:
-            yield (
-                self._dead({}, where, str(error), 0, given)
-                if isinstance(error, TypeError)
-                else self._incomplete(fields, where, given)
-            )
-        else:
-            # The blob is dropped here unless dead letters are to carry it: from now on only the request holds it.
-            kept = {name: fields[name] for name in self._dead_row if name in fields}
-            self._writer.submit(values, (kept, where, given))
+        except TypeError as error:
+            yield self._dead({}, where, str(error), 0, given)
+            return
+        missing = [name for name in self._written_columns if name not in fields]
+        if missing:
+            error = f"the row has no {', '.join(missing)} (has: {', '.join(fields)}); pass None for a null"
+            yield self._dead(fields, where, error, 0, given)
+            return
+        # The blob is dropped here unless dead letters are to carry it: from now on only the request holds it.
+        kept = {name: fields[name] for name in self._dead_row if name in fields}
+        self._writer.submit([fields[name] for name in self._written_columns], (kept, where, given))
         for outcome in self._writer.completed():
             yield self._output(outcome)
 
@@ -167,11 +167,6 @@ class WriteFn(beam.DoFn):
         self._write_ms.update(outcome.elapsed_ms)
         timestamp, window = where
         return WindowedValue({name: row.get(name) for name in self._emitted}, timestamp, (window,))
-
-    def _incomplete(self, fields: Mapping[str, Any], where: tuple[Any, Any], given: Any) -> TaggedOutput:
-        missing = [name for name in self._written_columns if name not in fields]
-        error = f"the row has no {', '.join(missing)} (has: {', '.join(fields)}); pass None for a null"
-        return self._dead(fields, where, error, 0, given)
 
     def _dead(
         self, row: Mapping[str, Any], where: tuple[Any, Any], error: str, attempts: int, given: Any

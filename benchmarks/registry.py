@@ -1,6 +1,7 @@
 """All benchmarks. Those on the same servers follow each other, as only one cluster runs at a time."""
 
 from benchmarks import against_raw, client_cpu, memory, python_driver, scan, slow_node, tiling, training, wan
+from benchmarks import against_raw, client_cpu, ingest, memory, python_driver, scan, slow_node, training, wan
 from benchmarks.harness import Benchmark
 
 BENCHMARKS: tuple[Benchmark, ...] = (
@@ -17,6 +18,7 @@ BENCHMARKS: tuple[Benchmark, ...] = (
     tiling.TILING,
     tiling.RERUN,
     tiling.MEMORY,
+    ingest.BENCHMARK,
     # The same behind a proxy.
     wan.BENCHMARK,
     # Three nodes with password and TLS.

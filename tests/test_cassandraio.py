@@ -2,6 +2,8 @@
 
 import contextlib
 import dataclasses
+import itertools
+import textwrap
 import typing
 import uuid
 
@@ -12,6 +14,7 @@ from apache_beam.testing.util import assert_that, equal_to
 from apache_beam.transforms.display import DisplayData
 
 import tfcass
+from beam_pipelines import cassandraio
 from beam_pipelines.cassandraio import ReadFromCassandra, WriteToCassandra
 
 SECRET = "correct horse battery staple"
@@ -221,6 +224,24 @@ def test_bad_settings_are_refused_when_the_transform_is_built(settings: dict) ->
     cluster = tfcass.Cluster(["127.0.0.1"])
     with pytest.raises(tfcass.OptionError, match=next(iter(settings))):
         WriteToCassandra("ks.t", cluster=cluster, **settings)
+
+
+def test_the_tutorial_runs_as_it_stands(cassandra: tfcass.Cluster, cassandra_session, keyspace: str, capsys) -> None:
+    cassandra_session.execute(
+        f"CREATE TABLE {keyspace}.rain_by_city (city text, day int, mm double, PRIMARY KEY (city, day))"
+    )
+    blocks = [block for block in (cassandraio.__doc__ or "").split("::\n\n")[1:] if "beam.Pipeline()" in block]
+    names = {**vars(cassandraio), "typing": typing, "cluster": cassandra, "__name__": "tutorial"}
+    for block in blocks:
+        lines = itertools.takewhile(lambda line: not line or line.startswith("    "), block.splitlines())
+        exec(textwrap.dedent("\n".join(lines)).replace("weather.", f"{keyspace}."), names)
+
+    assert len(blocks) == 2
+    assert capsys.readouterr().out.splitlines() == [
+        "{'city': 'Aachen', 'day': 1}",
+        "{'city': 'Aachen', 'day': 2}",
+        "Result(city='Aachen', last_day=2)",
+    ]
 
 
 def test_display_data_shows_table_and_hosts_and_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ And a real database that goes away: at the start, for a while, for good.
 
 import contextlib
 import threading
+import types
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,13 +14,14 @@ import pytest
 from apache_beam.testing.util import assert_that, equal_to
 from cassandra import InvalidRequest, OperationTimedOut, Unavailable
 from cassandra.cluster import NoHostAvailable
+from cassandra.connection import ConnectionBusy
 from cassandra.protocol import OverloadedErrorMessage
 
 import tfcass
 from beam_pipelines.cassandraio import WriteToCassandra
 from beam_pipelines.row_writer import RowWriter, WriteOptions
 from beam_pipelines.sessions import SessionPool
-from beam_pipelines.token_ranges import PageSizer, read_pages
+from beam_pipelines.token_ranges import PageSizer, check_partitioner, read_pages
 from tests.support.proxy import Proxy, proxy_of
 
 TIMED_OUT = OperationTimedOut("scripted")
@@ -86,6 +88,17 @@ def test_an_error_that_may_pass_is_retried(error: BaseException) -> None:
 
     (outcome,) = rows.drain()
     assert (outcome.ticket, outcome.error, outcome.attempts, rows.retries) == ("row", None, 3, 2)
+
+
+def test_a_full_socket_is_no_attempt() -> None:
+    full = NoHostAvailable("scripted", {"host": ConnectionBusy("scripted: overloaded")})
+    session = ScriptedSession([full] * 30)
+    rows = writer(session, max_attempts=2)
+
+    rows.submit([0], "row")
+
+    (outcome,) = rows.drain()
+    assert (outcome.error, outcome.attempts, rows.retries) == (None, 1, 0)
 
 
 def test_an_error_that_stays_is_not_retried() -> None:
@@ -349,6 +362,16 @@ def test_a_page_that_times_out_is_asked_again() -> None:
     assert list(pages) == [[1, 2], [3]]
     assert session.asked == [None, b"next", b"next", b"next"]
     assert len(retried) == 2
+
+
+def test_a_ring_with_other_tokens_is_refused() -> None:
+    session = types.SimpleNamespace(cluster=types.SimpleNamespace(metadata=types.SimpleNamespace()))
+    session.cluster.metadata.partitioner = "org.apache.cassandra.dht.Murmur3Partitioner"
+    check_partitioner(session)
+
+    session.cluster.metadata.partitioner = "org.apache.cassandra.dht.RandomPartitioner"
+    with pytest.raises(tfcass.SchemaError, match="partitioner is RandomPartitioner"):
+        check_partitioner(session)
 
 
 def test_pages_of_large_rows_are_small() -> None:

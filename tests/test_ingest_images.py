@@ -1,17 +1,21 @@
 """Images of class folders and tables become rows: ingest_images, export, verify, end to end on a real server."""
 
+import contextlib
 import csv
 import hashlib
 import io
 import json
+import signal
 import subprocess
 import sys
+import time
 import uuid
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tifffile
+from cassandra import InvalidRequest
 from PIL import Image
 
 import tfcass
@@ -21,6 +25,7 @@ from beam_pipelines.image_run import ImageRun
 from beam_pipelines.progress_bar import Bar
 from beam_pipelines.standard_image import ImageSpec, image_id
 from tests.support.image_files import class_folders, kinds, noise
+from tfcass import schema
 
 SPEC = ImageSpec(size=16)
 
@@ -273,6 +278,33 @@ def test_verify_finds_every_kind_of_damage(place: Place, cassandra_session, caps
     assert "several metadata rows (images_by_class): 1" in capsys.readouterr().out
 
 
+def test_masks_are_exported_beside_their_images_and_verified(place: Place, cassandra_session, capsys) -> None:
+    schema.create_tables(place.cluster, place.keyspace, label_type="blob")
+    mask, ids = kinds()["plain.png"], [uuid.UUID(int=number) for number in (1, 2)]
+    for id, label in zip(ids, (mask, b"no mask"), strict=True):
+        cassandra_session.execute(
+            f"INSERT INTO {place.keyspace}.data_by_uuid (patch_id, label, data) VALUES (%s, %s, %s)",
+            (id, label, noise(id.int)),
+        )
+        cassandra_session.execute(
+            f"INSERT INTO {place.keyspace}.metadata_by_nat (patient_id, slide_num, label, x, y, patch_id, slide) "
+            "VALUES ('p', 1, 0, %s, 0, %s, 'p_1.mrxs')",
+            (id.int, id),
+        )
+    out, checked = place.folder / "exported", place.folder / "checked"
+
+    assert export.main(place.flags("--output", str(out))) == 0
+    flags = place.flags("--output", str(checked))
+    flags[flags.index("--workers") + 1] = "2"
+    assert verify.main(flags) == 3
+
+    assert (out / "0" / f"{ids[0]}_mask.png").read_bytes() == mask
+    assert (out / "0" / f"{ids[0]}.jpg").read_bytes() == noise(1)
+    (problem,) = [json.loads(line) for line in (checked / "problems.jsonl").read_text().splitlines()]
+    assert (problem["patch_id"], problem["detail"]) == (str(ids[1]), "its mask cannot be decoded")
+    assert problem["source"] == "p_1.mrxs x=2 y=0"
+
+
 def test_equal_tables_have_equal_digests(place: Place, cassandra_session) -> None:
     class_folders(place.images, {"cat": 3})
     place.run()
@@ -306,6 +338,60 @@ def test_two_worker_processes_do_the_same_as_a_program(place: Place, cassandra_s
     assert done.returncode == 0, done.stderr
     assert "8 files of 2 classes = 8 written" in done.stdout
     assert len(place.rows(cassandra_session, "data_by_uuid", "patch_id")) == 8
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGKILL, -signal.SIGKILL)])
+def test_a_run_that_is_stopped_in_the_middle_is_completed_by_the_next(
+    place: Place, cassandra_session, number: int, code: int
+) -> None:
+    count = 300
+    class_folders(place.images, {"cat": count})
+    # One row at a time, each of 600 kB: seconds from the first row to the last.
+    slow = ("--max-in-flight", "1", "--encoding", "tiff", "--size", "448", "--output", str(place.folder / "out"))
+    command = [sys.executable, "-m", "beam_pipelines.ingest_images", "--images", str(place.images)]
+    process = subprocess.Popen(
+        [*command, *place.flags(*slow)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    deadline = time.monotonic() + 300
+    stored = 0
+    while not stored and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.05)
+        with contextlib.suppress(InvalidRequest):  # No table yet.
+            stored = len(place.rows(cassandra_session, "images_by_class", "patch_id"))
+    process.send_signal(number)
+    out, err = process.communicate(timeout=300)
+
+    assert (process.returncode, out) == (code, "")
+    if number == signal.SIGINT:
+        assert err == "interrupted; run it again to go on: images that are stored are skipped\n"
+    data = {row.patch_id for row in place.rows(cassandra_session, "data_by_uuid_tiff", "patch_id")}
+    facts = {row.patch_id for row in place.rows(cassandra_session, "images_by_class", "patch_id")}
+    assert facts <= data
+
+    again = place.run(encodings=("tiff",), spec=ImageSpec(size=448))
+
+    assert totals(again) == (count, count - len(facts), len(facts), 0, 0, count)
+
+
+def test_a_folder_that_cannot_be_written_to_is_one_line(place: Place, capsys) -> None:
+    class_folders(place.images, {"cat": 1})
+    (place.folder / "file").write_text("in the way")
+
+    flags = place.flags("--images", str(place.images), "--output", str(place.folder / "file" / "out"))
+    assert ingest_images.main(flags) == 1
+
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "cannot write to" in line and "check the folder and its permissions" in line
+
+
+def test_a_database_that_is_not_there_is_one_line(place: Place, capsys) -> None:
+    class_folders(place.images, {"cat": 1})
+    flags = ["--images", str(place.images), "--output", str(place.folder / "out"), "--keyspace", "k"]
+
+    assert ingest_images.main([*flags, "--host", "127.0.0.1", "--port", "1"]) == 1
+
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "connection refused" in line
 
 
 def test_a_dry_run_needs_no_database(tmp_path: Path, capsys) -> None:
@@ -371,6 +457,13 @@ def test_a_table_that_is_no_metadata_table_is_told(place: Place, cassandra_sessi
 
     assert verify.main(place.flags("--metadata-table", "other", "--output", str(place.folder / "v"))) == 1
     assert "has no column patch_id" in capsys.readouterr().err
+
+
+def test_a_table_name_that_cassandra_does_not_take_is_told(place: Place) -> None:
+    class_folders(place.images, {"cat": 1})
+
+    with pytest.raises(tfcass.OptionError, match="table='a b' must be 1 to 48 letters"):
+        place.run(data_table="a b")
 
 
 def test_files_with_odd_names_are_listed_once(tmp_path: Path) -> None:
