@@ -1,7 +1,6 @@
 """All benchmarks. Those on the same servers follow each other, as only one cluster runs at a time."""
 
-from benchmarks import against_raw, client_cpu, memory, python_driver, scan, slow_node, tiling, training, wan
-from benchmarks import against_raw, client_cpu, ingest, memory, python_driver, scan, slow_node, training, wan
+from benchmarks import against_raw, client_cpu, ingest, memory, python_driver, scan, slow_node, tiling, training, wan
 from benchmarks.harness import Benchmark
 
 BENCHMARKS: tuple[Benchmark, ...] = (

@@ -6,10 +6,14 @@ from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
+import apache_beam as beam
 import numpy as np
 import pytest
+from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.testing.util import assert_that, equal_to
 
 import tfcass
+from beam_pipelines.cassandraio import ReadFromCassandra
 from beam_pipelines.slides.encode import decode
 from beam_pipelines.slides.masks import read_mask_png
 from beam_pipelines.tile_slides import main
@@ -102,6 +106,12 @@ def test_flink_writes_the_rows_that_the_local_runner_writes(recipe: Any, cassand
     with flink() as endpoint:
         flags = ["--runner=PortableRunner", f"--job_endpoint={endpoint}", "--environment_type=LOOPBACK"]
         code = main(recipe.bench.flags("--preset", "prostate-seed", "--json", *flags))
+        # Reading is a splittable DoFn, which each runner carries out in a way of its own.
+        with beam.Pipeline(options=PipelineOptions([*flags, "--parallelism=2"])) as pipeline:
+            source = ReadFromCassandra(
+                f"{recipe.keyspace}.data_by_uuid", cluster=recipe.bench.cluster, columns=("patch_id",)
+            )
+            assert_that(pipeline | source, equal_to([{"patch_id": row[0]} for row in rows["data_by_uuid"]]))
 
     printed = capsys.readouterr()
     assert code == 0, printed.err
