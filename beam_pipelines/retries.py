@@ -1,12 +1,18 @@
 """What is worth a second attempt, and when; and what an error means to whoever reads of it."""
 
+import itertools
 import random
 import re
+import time
+from collections.abc import Callable
+from typing import TypeVar
 
 from cassandra import InvalidRequest, OperationTimedOut, Timeout, Unavailable, WriteFailure
 from cassandra.cluster import NoHostAvailable
 from cassandra.connection import ConnectionBusy, ConnectionException
 from cassandra.protocol import IsBootstrappingErrorMessage, OverloadedErrorMessage
+
+Answer = TypeVar("Answer")
 
 # Named one by one, so that a new kind of error is a decision and not a default. Left out on purpose: WriteFailure and
 # ReadFailure (a replica refused this very row and will again), InvalidRequest, Unauthorized, ServerError.
@@ -44,6 +50,23 @@ def explained(error: BaseException) -> str:
             "blob, or raise that setting and native_transport_max_frame_size)"
         )
     return text
+
+
+def patiently(ask: Callable[[], Answer], *, for_s: float) -> Answer:
+    """Asks again, after growing waits, while the cluster is too busy or away, for so many seconds.
+
+    Raises:
+      Exception: What `ask` raised last.
+    """
+    deadline = time.monotonic() + for_s
+    for attempt in itertools.count(1):
+        try:
+            return ask()
+        except Exception as error:
+            if not is_retriable(error) or time.monotonic() > deadline:
+                raise
+        time.sleep(backoff_s(attempt, first_s=0.1, longest_s=5.0))
+    raise AssertionError("not reached")
 
 
 def backoff_s(attempt: int, *, first_s: float, longest_s: float) -> float:

@@ -17,6 +17,7 @@ from typing import Any
 import shapely
 
 from beam_pipelines import files
+from beam_pipelines.retries import patiently
 from beam_pipelines.slide_list import SlideTask
 from beam_pipelines.statements import prepare
 from beam_pipelines.stored import StoredPatches, StoredRows
@@ -84,7 +85,7 @@ class SlideRows:
         in the metadata table, and whether the data table has each of them.
         """
         key = (task.ref.patient_id, task.ref.slide_num, self._run.metadata_name, self._run.data_name)
-        row = self._session.execute(self._row.bind(key)).one()
+        row = self._execute(self._row.bind(key)).one()
         if row is None or row.recipe is None:
             return None
         try:
@@ -114,7 +115,11 @@ class SlideRows:
             marks = ", ".join("?" * len(names))
             insert = f"INSERT INTO {self._name} ({', '.join(names)}) VALUES ({marks})"
             self._inserts[names] = prepare(self._session, insert, consistency=self._consistency)
-        self._session.execute(self._inserts[names].bind(tuple(row.values())))
+        self._execute(self._inserts[names].bind(tuple(row.values())))
+
+    def _execute(self, statement: Any) -> Any:
+        """A cluster that is away for a while costs time and no run."""
+        return patiently(lambda: self._session.execute(statement), for_s=self._run.write.fail_after_s)
 
 
 def outcome_fields(outcome: SlideOutcome) -> dict[str, Any]:

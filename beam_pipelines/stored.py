@@ -8,6 +8,7 @@ from typing import Any
 from cassandra import InvalidRequest
 from cassandra.concurrent import execute_concurrent_with_args
 
+from beam_pipelines.retries import patiently
 from beam_pipelines.slides.errors import SlideError
 from beam_pipelines.slides.tiles import PatchLocation, SlideRef
 from beam_pipelines.statements import prepare
@@ -56,6 +57,7 @@ class StoredPatches:
     def __init__(self, session: Any, run: TilingRun) -> None:
         self._session = session
         self._encoding = run.encoding
+        self._patience_s = run.write.fail_after_s
         self._labels = tuple(run.class_labels.values())
         self._data_name = run.data_name
         metadata, data = (describe_table(run.cluster, name).cql_name for name in (run.metadata_name, run.data_name))
@@ -113,19 +115,25 @@ class StoredPatches:
         """The encoded patches of those ids that the data table has."""
         ids = list(ids)
         arguments = [(patch_id,) for patch_id in ids]
-        replies = execute_concurrent_with_args(self._session, self._data, arguments, concurrency=_CONCURRENT_READS)
-        rows = [reply.one() for _, reply in replies]
+        rows = [reply.one() for reply in self._replies(self._data, arguments)]
         return {patch_id: bytes(row[0]) for patch_id, row in zip(ids, rows, strict=True) if row and row[0]}
 
     def _found(self, statement: Any, arguments: list[tuple[Any, ...]]) -> set[uuid.UUID]:
-        replies = execute_concurrent_with_args(self._session, statement, arguments, concurrency=_CONCURRENT_READS)
-        return {row[0] for _, rows in replies for row in rows}
+        return {row[0] for rows in self._replies(statement, arguments) for row in rows}
+
+    def _replies(self, statement: Any, arguments: list[tuple[Any, ...]]) -> list[Any]:
+        """In the order of the arguments."""
+
+        def ask() -> list[Any]:
+            told = execute_concurrent_with_args(self._session, statement, arguments, concurrency=_CONCURRENT_READS)
+            return [reply for _, reply in told]
+
+        return patiently(ask, for_s=self._patience_s)
 
     def _check_encoding(self, ref: SlideRef, stored: set[uuid.UUID]) -> None:
         if not stored:
             return
-        row = self._session.execute(self._data, (min(stored),)).one()
-        head = bytes(row[0][:4]) if row is not None and row[0] else b""
+        head = self.data_of([min(stored)]).get(min(stored), b"")[:4]
         found = next((name for signature, name in _SIGNATURES.items() if head.startswith(signature)), None)
         if found is not None and found != self._encoding:
             raise StoredOtherwise(

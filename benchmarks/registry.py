@@ -1,6 +1,18 @@
 """All benchmarks. Those on the same servers follow each other, as only one cluster runs at a time."""
 
-from benchmarks import against_raw, client_cpu, ingest, memory, python_driver, scan, slow_node, splits, training, wan
+from benchmarks import (
+    against_raw,
+    client_cpu,
+    ingest,
+    memory,
+    python_driver,
+    scan,
+    slow_node,
+    splits,
+    tiling,
+    training,
+    wan,
+)
 from benchmarks.harness import Benchmark
 
 BENCHMARKS: tuple[Benchmark, ...] = (
@@ -14,6 +26,9 @@ BENCHMARKS: tuple[Benchmark, ...] = (
     memory.BENCHMARK,
     scan.BENCHMARK,
     training.BENCHMARK,
+    tiling.TILING,
+    tiling.RERUN,
+    tiling.MEMORY,
     ingest.BENCHMARK,
     # The same behind a proxy.
     wan.BENCHMARK,
