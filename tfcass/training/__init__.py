@@ -14,7 +14,8 @@ callbacks.py   the same state on all ranks at the start and at each epoch's end;
 input_metrics.py  whether the model waits for its input, said each epoch
 log.py         history.json
 checkpoint.py  one file, written by rank 0; resume at the next epoch
-evaluation.py  confusion matrix over all ranks
+augment.py     random changes to images by (seed, epoch, UUID): the same on any number of ranks
+evaluation.py  confusion matrix over all ranks, IoU        scores.py      area under the ROC curve
 interrupt.py   Ctrl-C ends training between two steps
 journal.py     which keys the steps were given
 messages.py    errors of a running pipeline in one line
@@ -23,6 +24,7 @@ ranks.py       the few collective operations that these need; does nothing in a 
 A whole training script: examples/train_patches.py. Importing this package imports TensorFlow.
 """
 
+from tfcass.training.augment import Augmentation, random_resized_crop
 from tfcass.training.callbacks import AverageMetrics, AverageStatistics, BroadcastInitialState
 from tfcass.training.checkpoint import Checkpoint
 from tfcass.training.epochs import epochs_of_keys
@@ -33,8 +35,10 @@ from tfcass.training.journal import KeyJournal
 from tfcass.training.log import TrainingLog
 from tfcass.training.messages import plain_message
 from tfcass.training.optimizer import distributed_optimizer
+from tfcass.training.scores import auc_of_classes
 
 __all__ = [
+    "Augmentation",
     "AverageMetrics",
     "AverageStatistics",
     "BroadcastInitialState",
@@ -44,8 +48,10 @@ __all__ = [
     "KeyJournal",
     "StopOnInterrupt",
     "TrainingLog",
+    "auc_of_classes",
     "confusion",
     "distributed_optimizer",
     "epochs_of_keys",
     "plain_message",
+    "random_resized_crop",
 ]

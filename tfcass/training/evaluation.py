@@ -34,14 +34,21 @@ class Confusion:
         """The accuracy of always answering the most frequent class: what a model must beat."""
         return float(self.matrix.sum(axis=1).max() / self.rows) if self.rows else float("nan")
 
+    @property
+    def iou(self) -> np.ndarray:
+        """float [classes]: intersection over union of each class; nan for one that is neither there nor predicted."""
+        hits = np.diag(self.matrix)
+        union = self.matrix.sum(axis=0) + self.matrix.sum(axis=1) - hits
+        return np.divide(hits, union, out=np.full(len(hits), np.nan), where=union > 0)
+
 
 def confusion(model: keras.Model, dataset: tf.data.Dataset, *, classes: int) -> Confusion:
     """Predicts the rows of every rank and counts over all ranks. Call it on all; each rank gets the result.
 
     Args:
-      model: Gives [b, classes], logits or probabilities.
-      dataset: This rank's batches: (x, y) or (x, y, weight), y int [b]. Rows of weight 0 are not counted. Ranks may
-        have different numbers of batches, or none.
+      model: Gives [b, classes], logits or probabilities; for segmentation [b, height, width, classes].
+      dataset: This rank's batches: (x, y) or (x, y, weight), y int [b], or [b, height, width]: then pixels are counted.
+        Rows of weight 0 are not counted. Ranks may have different numbers of batches, or none.
       classes: Number of classes; labels are in [0, classes).
     Raises:
       OptionError: The model's output or a label does not fit `classes`.
@@ -50,10 +57,17 @@ def confusion(model: keras.Model, dataset: tf.data.Dataset, *, classes: int) -> 
     matrix = np.zeros((classes, classes), np.int64)
     for x, y, *weight in dataset:
         scores = predict(x).numpy()
-        if scores.shape[1:] != (classes,):
-            raise OptionError(f"the model gives {list(scores.shape)}; expected [batch, classes={classes}]")
-        truth = np.asarray(y).reshape(-1)
-        counted = np.asarray(weight[0]).reshape(-1) > 0 if weight else np.ones(len(truth), bool)
+        truth = np.asarray(y)
+        truth = truth.reshape(truth.shape[:-1]) if truth.ndim == scores.ndim and truth.shape[-1] == 1 else truth
+        if scores.shape != (*truth.shape, classes):
+            expected = ", ".join(["batch", *map(str, truth.shape[1:]), f"classes={classes}"])
+            raise OptionError(f"the model gives {list(scores.shape)}; expected [{expected}]")
+        scores = scores.reshape(-1, classes)
+        counted = np.ones(len(y), bool)
+        if weight:
+            counted = np.asarray(weight[0]).reshape(-1) > 0
+        counted = np.repeat(counted, truth[0].size) if len(truth) else counted
+        truth = truth.reshape(-1)
         outside = truth[(truth < 0) | (truth >= classes)]
         if len(outside):
             raise OptionError(f"label {outside[0]} is not in [0, classes={classes})")
