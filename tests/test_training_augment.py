@@ -51,6 +51,10 @@ def test_each_epoch_seed_and_row_has_its_own_changes(rows) -> None:
     assert (augmented(rows, seed=8) != first).any(axis=(1, 2, 3)).sum() == ROWS
     twins = (np.repeat(rows[0][:1], ROWS, axis=0), rows[1])
     assert len({image.tobytes() for image in augmented(twins)}) == ROWS
+    again = training.Augmentation(**STEPS, seed=7)
+    drawn_twice = [np.stack([part[0], part[0]]) for part in rows]
+    one, other = again(*map(tf.constant, drawn_twice), tf.constant([3, 3]), positions=tf.constant([5, 9])).numpy()
+    assert (one != other).any()
 
 
 def test_a_mask_moves_with_its_image(rows) -> None:

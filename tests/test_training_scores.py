@@ -36,19 +36,21 @@ def test_scores_that_do_not_fit_are_refused(truth, scores, message: str) -> None
         training.auc_of_classes(truth, scores)
 
 
-def test_pixels_are_counted_for_segmentation_and_rows_of_weight_zero_are_not() -> None:
+def test_pixels_are_counted_for_segmentation_but_those_without_weight_or_class() -> None:
     model = keras.Sequential([keras.layers.Input((4, 5, 3)), keras.layers.Identity()])
     rng = np.random.default_rng(0)
     truth = rng.integers(0, 2, (6, 4, 5))  # Class 2 is neither there ...
     scores = rng.random((6, 4, 5, 3)).astype(np.float32) * [1, 1, 0]  # ... nor predicted.
     weight = np.array([1, 1, 1, 1, 1, 0], np.float32)
-    data = tf.data.Dataset.from_tensor_slices((scores.astype(np.float32), truth, weight)).batch(4)
+    marked = np.where(rng.random(truth.shape) < 0.3, 255, truth)
+    data = tf.data.Dataset.from_tensor_slices((scores.astype(np.float32), marked, weight)).batch(4)
 
-    found = training.confusion(model, data, classes=3)
+    found = training.confusion(model, data, classes=3, ignored=255)
 
-    assert found.rows == 5 * 20
-    expected = jaccard_score(truth[:5].ravel(), scores[:5].argmax(-1).ravel(), average=None)
+    seen = marked[:5] != 255
+    assert found.rows == seen.sum()
+    expected = jaccard_score(truth[:5][seen], scores[:5].argmax(-1)[seen], average=None)
     np.testing.assert_allclose(found.iou[:2], expected)
     assert np.isnan(found.iou[2])
     with pytest.raises(OptionError, match=r"the model gives \[4, 4, 5, 3\]; expected \[batch, 4, 5, classes=2\]"):
-        training.confusion(model, data, classes=2)
+        training.confusion(model, data, classes=2, ignored=255)

@@ -19,6 +19,9 @@ from tfcass.errors import OpLibraryError, OptionError
 # 9,459 x 9,459 pixels of RGB: larger than a patch, smaller than the memory of a process.
 MAX_BYTES = 256 << 20
 
+# Value of a mask's pixel that has no class: what beam_pipelines writes outside of all annotations.
+NOT_ANNOTATED = 255
+
 _CHANNELS = (0, 1, 3, 4)
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # Classic and Big, little- and big-endian.
 _TF_IO = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM")  # Of tf.io.decode_image.
@@ -133,7 +136,9 @@ def batch_decoder(sample: bytes, size_px: int) -> Callable[[tf.Tensor], tf.Tenso
     return lambda data: tf.map_fn(one, data, fn_output_signature=tf.uint8)
 
 
-def decode_mask(contents: tf.Tensor | bytes, *, key: tf.Tensor, classes: int, size: tf.Tensor) -> tf.Tensor:
+def decode_mask(
+    contents: tf.Tensor | bytes, *, key: tf.Tensor, classes: int, size: tf.Tensor, ignored: int | None = NOT_ANNOTATED
+) -> tf.Tensor:
     """Decodes a mask of segmentation: a grey PNG in which a pixel's value is its class.
 
     Args:
@@ -141,6 +146,8 @@ def decode_mask(contents: tf.Tensor | bytes, *, key: tf.Tensor, classes: int, si
       key: uint8 [16], the row's UUID: for messages.
       classes: Number of classes; values are in [0, classes).
       size: int32 [2], height and width of the image that the mask belongs to.
+      ignored: A value that is allowed besides: of pixels that nobody annotated. Keras's losses leave them out with
+        ignore_class, training.confusion() with `ignored`.
     Returns:
       uint8 [height, width].
     Raises:
@@ -173,7 +180,8 @@ def decode_mask(contents: tf.Tensor | bytes, *, key: tf.Tensor, classes: int, si
         tf.reduce_all(tf.equal(tf.shape(mask)[:2], size)),
         [tf.strings.join([row, " is ", found, " pixels, and its image ", wanted, "; write both at the same size"])],
     )
-    highest = tf.reduce_max(tf.cast(mask, tf.int32))
+    values = tf.cast(mask, tf.int32)
+    highest = tf.reduce_max(values if ignored is None else tf.where(values == ignored, 0, values))
     known = tf.debugging.Assert(
         highest < classes,
         [

@@ -59,6 +59,18 @@ def use_threads(threads: int = 0) -> None:
         pass
 
 
+def make_folder(path: str | os.PathLike[str]) -> None:
+    """Makes a folder with all above it; it may be there.
+
+    Raises:
+      TfcassError: It cannot be made.
+    """
+    try:
+        Path(path).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise TfcassError(f"cannot make folder {os.fspath(path)!r}: {error.strerror or error}") from error
+
+
 def write_json(path: str | os.PathLike[str], value: object) -> None:
     """Writes `value` in one step: the file is there complete, or as it was.
 

@@ -10,8 +10,8 @@
     train = rows.map(lambda step, row: (augment(decode(row["data"]), row["patch_id"], step // steps), row["label"]))
 
 What happens to an image is a function of (seed, epoch, its UUID) and nothing else: not of its place in a batch, of the
-batch size, of which rank reads it or how many there are, nor of the order in which threads come to it. A row that is
-read several times in an epoch (weighted sampling) is changed in the same way each time, in the next epoch in another.
+batch size, of which rank reads it or how many there are, nor of the order in which threads come to it. Where rows are
+read several times in an epoch (weighted sampling), pass their global positions too: each time is then another.
 
 A split gets what it should: make an Augmentation for "train" and none for "val", or one of other steps.
 """
@@ -56,40 +56,49 @@ class Augmentation:
         self._shape, self._colour, self._seed = tuple(shape), tuple(colour), seed
 
     def __call__(
-        self, images: tf.Tensor, keys: tf.Tensor, epoch: tf.Tensor | int, masks: tf.Tensor | None = None
+        self,
+        images: tf.Tensor,
+        keys: tf.Tensor,
+        epoch: tf.Tensor | int,
+        *,
+        masks: tf.Tensor | None = None,
+        positions: tf.Tensor | None = None,
     ) -> tf.Tensor | tuple[tf.Tensor, tf.Tensor]:
         """Changes a batch.
 
         Args:
           images: uint8 [b, height, width, channels], or float32 in [0, 1].
           keys: uint8 [b, 16].
-          epoch: Integer scalar.
+          epoch: Integer scalar, or [b].
           masks: Integers [b, height, width], or None.
+          positions: Integers [b], places in the epoch's order over all ranks, or None.
         Returns:
           The images, of the dtype given; with masks, both.
         """
         spec = tf.TensorSpec(images.shape[1:] if not self._shape else [None, None, images.shape[-1]], images.dtype)
+        rows = tf.shape(keys)[:1]
+        epochs = tf.broadcast_to(tf.cast(epoch, tf.int64), rows)
+        places = tf.fill(rows, tf.constant(-1, tf.int64)) if positions is None else tf.cast(positions, tf.int64)
         if masks is None:
             return tf.map_fn(
-                lambda given: self._one(given[0], None, given[1], epoch)[0],
-                (images, keys),
+                lambda given: self._one(given[0], None, *given[1:])[0],
+                (images, keys, epochs, places),
                 fn_output_signature=spec,
             )
-        mask_spec = tf.TensorSpec(spec.shape[:2], masks.dtype)
         return tf.map_fn(
-            lambda given: self._one(given[0], given[2], given[1], epoch),
-            (images, keys, masks),
-            fn_output_signature=(spec, mask_spec),
+            lambda given: self._one(*given),
+            (images, masks, keys, epochs, places),
+            fn_output_signature=(spec, tf.TensorSpec(spec.shape[:2], masks.dtype)),
         )
 
     def _one(
-        self, image: tf.Tensor, mask: tf.Tensor | None, key: tf.Tensor, epoch: tf.Tensor | int
+        self, image: tf.Tensor, mask: tf.Tensor | None, key: tf.Tensor, epoch: tf.Tensor, place: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor | None]:
         dtype = image.dtype
         image = tf.image.convert_image_dtype(image, tf.float32)
         mask_dtype = None if mask is None else mask.dtype
         planes = None if mask is None else tf.cast(mask[..., None], tf.float32)
-        seeds = _seeds(self._seed, epoch, key, len(self._shape) + len(self._colour))
+        seeds = _seeds(self._seed, epoch, key, place, len(self._shape) + len(self._colour))
         for step, seed in zip(self._shape, seeds, strict=False):
             image, planes = _apply(step, image, planes, seed)
         for step, seed in zip(self._colour, seeds[len(self._shape) :], strict=True):
@@ -160,12 +169,13 @@ def _check_layer(layer: keras.Layer, name: str) -> None:
         )
 
 
-def _seeds(seed: int, epoch: tf.Tensor | int, key: tf.Tensor, count: int) -> list[tf.Tensor]:
+def _seeds(seed: int, epoch: tf.Tensor, key: tf.Tensor, place: tf.Tensor, count: int) -> list[tf.Tensor]:
     """int64 [2] each: the seed of each step for one image in one epoch."""
     fold_in = tf.random.experimental.stateless_fold_in
     words = tf.bitcast(tf.reshape(tf.ensure_shape(key, [16]), [2, 8]), tf.int64)
-    base = tf.stack([tf.constant(seed, tf.int64), tf.cast(epoch, tf.int64)])
-    base = fold_in(fold_in(base, words[0]), words[1])
+    base = tf.stack([tf.constant(seed, tf.int64), epoch])
+    for word in (words[0], words[1], place):
+        base = fold_in(base, word)
     return [fold_in(base, tf.constant(step, tf.int64)) for step in range(count)]
 
 
@@ -184,7 +194,7 @@ def _apply(
 
 
 class _Seeds(keras.random.SeedGenerator):
-    """Gives a Keras layer seeds that follow from one tensor; a SeedGenerator holds a variable that each draw changes."""
+    """Gives a Keras layer seeds that follow from one tensor, and holds no variable that each draw would change."""
 
     def __init__(self, seed: tf.Tensor) -> None:  # Not super's, which makes that variable.
         self._seed, self.drawn = seed, 0

@@ -42,7 +42,7 @@ class Confusion:
         return np.divide(hits, union, out=np.full(len(hits), np.nan), where=union > 0)
 
 
-def confusion(model: keras.Model, dataset: tf.data.Dataset, *, classes: int) -> Confusion:
+def confusion(model: keras.Model, dataset: tf.data.Dataset, *, classes: int, ignored: int | None = None) -> Confusion:
     """Predicts the rows of every rank and counts over all ranks. Call it on all; each rank gets the result.
 
     Args:
@@ -50,6 +50,7 @@ def confusion(model: keras.Model, dataset: tf.data.Dataset, *, classes: int) -> 
       dataset: This rank's batches: (x, y) or (x, y, weight), y int [b], or [b, height, width]: then pixels are counted.
         Rows of weight 0 are not counted. Ranks may have different numbers of batches, or none.
       classes: Number of classes; labels are in [0, classes).
+      ignored: A label that is allowed besides and not counted, such as images.NOT_ANNOTATED.
     Raises:
       OptionError: The model's output or a label does not fit `classes`.
     """
@@ -62,14 +63,11 @@ def confusion(model: keras.Model, dataset: tf.data.Dataset, *, classes: int) -> 
         if scores.shape != (*truth.shape, classes):
             expected = ", ".join(["batch", *map(str, truth.shape[1:]), f"classes={classes}"])
             raise OptionError(f"the model gives {list(scores.shape)}; expected [{expected}]")
-        scores = scores.reshape(-1, classes)
-        counted = np.ones(len(y), bool)
-        if weight:
-            counted = np.asarray(weight[0]).reshape(-1) > 0
-        counted = np.repeat(counted, truth[0].size) if len(truth) else counted
-        truth = truth.reshape(-1)
+        counted = np.asarray(weight[0]).reshape(-1) > 0 if weight else np.ones(len(truth), bool)
+        counted = np.broadcast_to(counted.reshape(-1, *[1] * (truth.ndim - 1)), truth.shape) & (truth != ignored)
+        truth, predicted = truth[counted], scores.argmax(axis=-1)[counted]
         outside = truth[(truth < 0) | (truth >= classes)]
         if len(outside):
             raise OptionError(f"label {outside[0]} is not in [0, classes={classes})")
-        np.add.at(matrix, (truth[counted], scores.argmax(axis=1)[counted]), 1)
+        np.add.at(matrix, (truth, predicted), 1)
     return Confusion(ranks.sum_over_ranks(matrix, name="tfcass_confusion"))
