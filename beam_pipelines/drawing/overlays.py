@@ -3,8 +3,8 @@
 import numpy as np
 from PIL import Image, ImageDraw
 
-from tfcass.demo.contents import SlideView
-from tfcass.demo.palette import CLASS_COLOURS, INK, probability_rgb, rgb
+from beam_pipelines.drawing.palette import CLASS_COLOURS, INK, probability_rgb, rgb
+from beam_pipelines.drawing.views import SlideView
 from tfcass.prediction.heatmap import fill_cells
 
 _SUPERSAMPLE = 2  # Outlines are drawn larger and scaled down: ImageDraw has no smooth lines.
