@@ -66,13 +66,13 @@ def main(args: argparse.Namespace) -> None:
         raise OptionError(f"--image-size {args.image_size} does not divide by 8, as the U-Net halves it three times")
     shard = tfcass.Shard.from_horovod()
     scripts.use_threads(args.threads)
-    keras.utils.set_random_seed(args.seed)
     splits = tfcass.Splits.load(args.splits)
     table = f"{args.keyspace}.{args.table}"
     fetch = tfcass.fetch(table, cluster=scripts.cluster_of(args))
     classes = len(args.classes)
     steps = shard.steps(splits, args.train, batch_size=args.batch)
 
+    keras.utils.set_random_seed(args.seed)  # Not before: connecting draws from Python's random numbers as well.
     model = make_unet(args.image_size, classes, args.filters)
     optimizer = training.distributed_optimizer(keras.optimizers.Adam(args.learning_rate), scale_learning_rate=True)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=NOT_ANNOTATED)
