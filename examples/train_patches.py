@@ -24,7 +24,7 @@ import time
 from pathlib import Path
 
 
-def parse_args() -> argparse.Namespace:
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__.splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
@@ -57,7 +57,7 @@ def parse_args() -> argparse.Namespace:
     )
     training.add_argument("--threads", type=int, default=0, help="threads of this process; 0: its share of the cores")
     training.add_argument("--record-keys", action="store_true", help="keep the keys that each rank read")
-    return parser.parse_args()
+    return parser.parse_args(argv)
 
 
 def main(args: argparse.Namespace) -> None:
