@@ -55,6 +55,7 @@ def main(args: argparse.Namespace) -> None:
 
     from tfcass.training import ranks
 
+    scripts.use_threads(args.training.threads)  # Before ranks exchange anything: then TensorFlow runs.
     on_first(ranks, lambda: prepare(args))
     results = []
     for fold in range(args.folds):

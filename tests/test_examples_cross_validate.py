@@ -8,7 +8,7 @@ import pytest
 
 import tfcass
 from tests.support.examples import FOLDER, address, error_of_example, load_example, run_example
-from tests.support.horovod_processes import run_alone
+from tests.support.horovod_processes import run_on_ranks
 from tests.support.patch_tables import write_patches
 
 pytestmark = pytest.mark.timeout(300)
@@ -71,12 +71,19 @@ def test_each_patient_is_validated_on_once_and_a_stopped_run_goes_on(
         assert result["balanced_accuracy"] == pytest.approx((confusion[0][0] / 6 + confusion[1][1] / 6) / 2)
 
 
-def test_the_command_runs_and_refuses_what_is_in_the_way(flags, in_process, tmp_path: Path, capsys) -> None:
-    process = run_alone(FOLDER / "cross_validate.py", [*flags, "--folds", 2, "--epochs", 1], timeout_s=250)
+@pytest.mark.horovod
+def test_two_processes_share_each_fold_and_other_settings_are_refused(
+    flags, in_process, tmp_path: Path, capsys
+) -> None:
+    command = [*flags, "--folds", 2, "--epochs", 1]
+
+    process = run_on_ranks(FOLDER / "cross_validate.py", command, size=2, timeout_s=280)
 
     assert process.returncode == 0, process.stdout
-    assert "fold 2 of 2\n" in process.stdout
-    assert "balanced" in process.stdout
+    assert process.stdout.count("fold 2 of 2\n") == 1
+    assert process.stdout.count("balanced") == 1
+    for fold in range(2):
+        assert json.loads((tmp_path / "out" / f"fold{fold}" / "summary.json").read_text())["ranks"] == 2
     other = [*flags, "--folds", 3]
     assert "holds a cross-validation with folds=2, not 3; pass another --out" in error_of_example(
         EXAMPLE, other, capsys
