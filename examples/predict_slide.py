@@ -31,7 +31,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     data.add_argument("--metadata-table", default="metadata_by_nat", help="says which patches a slide has")
     data.add_argument("--table", default="data_by_uuid", help="table of the images")
     data.add_argument("--slide", nargs="+", required=True, help="names of slides, or slide files")
-    data.add_argument("--side-l0", type=float, help="side of a patch in level-0 pixels; default: width * 2**level")
+    data.add_argument("--side-l0", type=float, help="side of a patch in level-0 pixels; default: by its level or mpp")
     model = parser.add_argument_group("model")
     model.add_argument("--model", type=Path, default=Path("out/training/model.keras"))
     model.add_argument("--classes", nargs="+", default=["normal", "tumor"], help="names of its outputs, in their order")
@@ -70,7 +70,7 @@ def main(args: argparse.Namespace) -> None:
         probabilities = prediction.predict(
             model, keys, table=table, cluster=cluster, batch_size=args.batch, activation=args.activation
         )
-        side_l0 = args.side_l0 or side_of_patches(rows, table, cluster)
+        side_l0 = args.side_l0 or side_of_patches(rows, view, table, cluster)
         patches = prediction.SlidePatches.of_rows(rows, probabilities, side_l0=side_l0, classes=tuple(args.classes))
         picture = prediction.draw_heatmap(
             patches,
@@ -83,6 +83,8 @@ def main(args: argparse.Namespace) -> None:
         geojson = prediction.to_geojson(
             patches, frame=args.frame, bounds_l0=view.bounds_l0, least=args.least, class_name=drawn
         )
+        if args.frame == "level0" and view.origin_l0 != (0, 0):
+            print(f"{name}: QuPath shows the scanned part only; for it, pass --frame bounds", file=sys.stderr)
         scripts.write_bytes(args.out / f"{name}.heatmap.png", png(picture))
         scripts.write_bytes(args.out / f"{name}.geojson", geojson)
         of_class = patches.probabilities[:, patches.index_of(drawn)]
@@ -101,7 +103,7 @@ def main(args: argparse.Namespace) -> None:
 class View:
     """What is drawn under the patches: nothing, or the scanned part of the slide."""
 
-    thumbnail, downsample, origin_l0, bounds_l0 = None, None, (0, 0), None
+    thumbnail, downsample, origin_l0, bounds_l0, mpp = None, None, (0, 0), None, None
 
     @classmethod
     def of_file(cls, path: Path, max_size_px: int) -> "View":
@@ -110,29 +112,31 @@ class View:
 
         view = cls()
         with open_slide(path) as slide:
-            view.bounds_l0 = slide.bounds_l0
-            x, y, width, height = slide.bounds_l0 or (0, 0, slide.width_l0, slide.height_l0)
+            view.bounds_l0, view.mpp = slide.bounds_l0, slide.mpp
+            x, y, width, height = slide.scanned_l0
             view.downsample = max(1.0, max(width, height) / max_size_px)
             size = tuple(max(1, round(side / view.downsample)) for side in (width, height))
-            whole = slide.thumbnail(downsample=view.downsample)
-        left, top = round(x / view.downsample), round(y / view.downsample)
-        view.thumbnail = whole[top : top + size[1], left : left + size[0]]
-        view.origin_l0 = (left * view.downsample, top * view.downsample)
+            view.thumbnail = slide.read_patch(x, y, size, view.downsample)
+        view.origin_l0 = (x, y)
         return view
 
 
-def side_of_patches(rows, table: str, cluster) -> float:
-    """Level-0 pixels that a patch covers, from its own width and the level that it was taken at."""
+def side_of_patches(rows, view: View, table: str, cluster) -> float:
+    """Level-0 pixels that a patch covers, from its own width and the level, or mpp, that it was taken at."""
     from tfcass.prediction.scoring import image_side
     from tfcass.splits.rows import key_array
 
-    levels = set(rows["level"].to_pylist())
-    if len(levels) != 1 or None in levels:
-        shown = ", ".join(map(str, sorted(levels, key=str)))
-        raise TfcassError(f"the patches of this slide are of level {shown}: say with --side-l0 how large one is")
-    return float(
-        image_side(key_array(rows.slice(0, 1), "patch_id")[0], table=table, cluster=cluster) * 2 ** levels.pop()
-    )
+    levels, mpps = set(rows["level"].to_pylist()), set(rows["mpp"].to_pylist())
+    if len(levels) == 1 and None not in levels:
+        downsample = 2 ** levels.pop()
+    elif len(mpps) == 1 and None not in mpps and view.mpp is not None:
+        downsample = mpps.pop() / view.mpp[0]
+    else:
+        raise TfcassError(
+            "the patches of this slide are not of one level, or of one mpp and the slide file at hand: "
+            "say with --side-l0 how large one is"
+        )
+    return float(image_side(key_array(rows.slice(0, 1), "patch_id")[0], table=table, cluster=cluster) * downsample)
 
 
 def png(pixels) -> bytes:

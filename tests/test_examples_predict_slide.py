@@ -17,6 +17,7 @@ from tests.support.predicted_slides import (
     is_tumor,
     save_model,
     write_patches_of_slide,
+    write_scanned_part,
     write_slide,
 )
 from tfcass import prediction
@@ -115,6 +116,34 @@ def test_the_command_draws_without_a_slide_file_and_writes_the_same_rows_again(
     assert max(picture.shape) <= 1250
     tumors = sum(is_tumor(*place) for place in places.values())
     assert len(json.loads((tmp_path / "out" / f"{SLIDE}.geojson").read_text())["features"]) == tumors
+
+
+def test_of_a_mirax_slide_the_scanned_part_is_drawn_and_its_corner_may_be_the_origin(
+    flags, stored, cassandra: tfcass.Cluster, tmp_path: Path, capsys
+) -> None:
+    corner = (5 * SIDE_L0, 8 * SIDE_L0)
+    slide = write_scanned_part(tmp_path / "M.mrxs", corner)
+    places = write_patches_of_slide(cassandra, stored[0], slide.name, corner_l0=corner, level=None)
+
+    run_example(EXAMPLE, [*flags, "--slide", slide, "--frame", "bounds", "--max-size", 300, "--predictions", ""])
+
+    features = json.loads((tmp_path / "out" / "M.mrxs.geojson").read_text())["features"]
+    for feature in features:
+        c, r = places[uuid.UUID(feature["id"])]
+        ring = np.array(feature["geometry"]["coordinates"][0])
+        assert ring.min(axis=0).tolist() == [c * SIDE_L0, r * SIDE_L0]
+        assert ring.max(axis=0).tolist() == [(c + 1) * SIDE_L0, (r + 1) * SIDE_L0]
+    picture = np.asarray(Image.open(tmp_path / "out" / "M.mrxs.heatmap.png")).astype(int)
+    assert picture.shape[1] == 300
+    for c, r in np.ndindex(GRID, GRID - 1):
+        red, _, blue = picture[r * 50 + 25, c * 50 + 25]
+        assert (red > blue + 40) == is_tumor(c, r)
+
+    run_example(EXAMPLE, [*flags, "--slide", slide, "--predictions", ""])
+
+    features = json.loads((tmp_path / "out" / "M.mrxs.geojson").read_text())["features"]
+    assert min(feature["geometry"]["coordinates"][0][0] for feature in features) == list(corner)
+    assert "for it, pass --frame bounds" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

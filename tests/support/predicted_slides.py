@@ -8,11 +8,13 @@ import numpy as np
 from PIL import Image
 
 import tfcass
+from tests.support.mirax_files import write_mirax
 from tests.support.slide_files import PINK, VIOLET, paint_tissue, write_pyramid
 from tfcass import schema
 
 SIDE_L0 = 512  # Of a patch: 64 px wide, taken at level 3.
 LEVEL = 3
+MPP = 0.25  # Micrometres per level-0 pixel.
 GRID = 6  # Patches along a side of the slide.
 
 
@@ -30,22 +32,47 @@ def write_slide(path: Path) -> Path:
     return write_pyramid(path, paint_tissue(GRID * SIDE_L0, boxes))
 
 
-def write_patches_of_slide(cluster: tfcass.Cluster, keyspace: str, slide: str) -> dict[uuid.UUID, tuple[int, int]]:
-    """Writes a row to both tables for each patch that shows tissue; returns (column, row) by key."""
+def write_scanned_part(path: Path, corner_l0: tuple[int, int]) -> Path:
+    """The same as a MIRAX slide whose scanned part begins at this corner of a larger plane."""
+    left, top = corner_l0
+
+    def paint(x_l0: int, y_l0: int, width_px: int, height_px: int) -> np.ndarray | None:
+        c, r = (x_l0 - left) // SIDE_L0, (y_l0 - top) // SIDE_L0
+        if not (0 <= c < GRID and 0 <= r < GRID - 1):
+            return None
+        return np.full((height_px, width_px, 3), VIOLET if is_tumor(c, r) else PINK, np.uint8)
+
+    images = tuple((corner + (GRID + 4) * SIDE_L0) // 256 for corner in corner_l0)
+    return write_mirax(path, paint, images=images)
+
+
+def write_patches_of_slide(
+    cluster: tfcass.Cluster,
+    keyspace: str,
+    slide: str,
+    *,
+    corner_l0: tuple[int, int] = (0, 0),
+    level: int | None = LEVEL,
+) -> dict[uuid.UUID, tuple[int, int]]:
+    """Writes a row to both tables for each patch that shows tissue; returns (column, row) by key.
+
+    With level None the rows say by mpp how large a patch is.
+    """
     from cassandra.concurrent import execute_concurrent
 
     schema.create_tables(cluster, keyspace)
     places = {uuid.uuid5(uuid.NAMESPACE_OID, f"{slide} {c} {r}"): (c, r) for c, r in np.ndindex(GRID, GRID - 1)}
     with cluster.session() as session:
         meta = session.prepare(
-            f"INSERT INTO {keyspace}.metadata_by_nat (patient_id, slide_num, label, x, y, patch_id, slide, level) "
-            "VALUES ('p', 1, ?, ?, ?, ?, ?, ?)"
+            f"INSERT INTO {keyspace}.metadata_by_nat (patient_id, slide_num, label, x, y, patch_id, slide, level, mpp) "
+            "VALUES ('p', 1, ?, ?, ?, ?, ?, ?, ?)"
         )
         data = session.prepare(f"INSERT INTO {keyspace}.data_by_uuid (patch_id, label, data) VALUES (?, ?, ?)")
         statements = []
         for key, (c, r) in places.items():
             label = int(is_tumor(c, r))
-            statements.append((meta, (label, c * SIDE_L0, r * SIDE_L0, key, slide, LEVEL)))
+            x, y = corner_l0[0] + c * SIDE_L0, corner_l0[1] + r * SIDE_L0
+            statements.append((meta, (label, x, y, key, slide, level, MPP * 2**LEVEL)))
             statements.append((data, (key, label, patch(VIOLET if label else PINK))))
         execute_concurrent(session, statements, raise_on_first_error=True)
     return places

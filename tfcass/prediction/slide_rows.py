@@ -12,12 +12,10 @@ from tfcass.cluster import Cluster
 from tfcass.errors import OptionError, TfcassError
 from tfcass.splits.rows import key_array
 
-COLUMNS = ("patch_id", "slide", "x", "y")
+COLUMNS = ("patch_id", "slide", "x", "y", "level", "mpp")
 
 
-def rows_of_slide(
-    table: str, slide: str, *, cluster: Cluster, columns: tuple[str, ...] = (*COLUMNS, "level")
-) -> pa.Table:
+def rows_of_slide(table: str, slide: str, *, cluster: Cluster, columns: tuple[str, ...] = COLUMNS) -> pa.Table:
     """All rows of a slide in a metadata table.
 
     The slide is no part of that table's key: the servers look at every row, and send those of the slide.
