@@ -9,7 +9,8 @@
                                                   training.AverageMetrics(train_rows=...), training.Checkpoint(...)])
 
 epochs.py      keys of several epochs as one dataset, so that reading ahead crosses from one epoch to the next
-optimizer.py   any Keras optimizer, its gradients averaged over ranks
+optimizer.py   any Keras optimizer, its gradients averaged over ranks; mixed precision
+learning_rate.py  scaled by the number of ranks, which it comes to over some epochs
 callbacks.py   the same state on all ranks at the start and at each epoch's end; metrics over all ranks
 input_metrics.py  whether the model waits for its input, said each epoch
 log.py         history.json
@@ -17,6 +18,7 @@ checkpoint.py  one file, written by rank 0; resume at the next epoch
 evaluation.py  confusion matrix over all ranks
 interrupt.py   Ctrl-C ends training between two steps
 journal.py     which keys the steps were given
+profiling.py   a trace of some steps for TensorBoard
 messages.py    errors of a running pipeline in one line
 ranks.py       the few collective operations that these need; does nothing in a process of its own
 
@@ -30,9 +32,11 @@ from tfcass.training.evaluation import Confusion, confusion
 from tfcass.training.input_metrics import InputMetrics
 from tfcass.training.interrupt import StopOnInterrupt
 from tfcass.training.journal import KeyJournal
+from tfcass.training.learning_rate import LinearScaling
 from tfcass.training.log import TrainingLog
 from tfcass.training.messages import plain_message
 from tfcass.training.optimizer import distributed_optimizer
+from tfcass.training.profiling import Profile
 
 __all__ = [
     "AverageMetrics",
@@ -42,6 +46,8 @@ __all__ = [
     "Confusion",
     "InputMetrics",
     "KeyJournal",
+    "LinearScaling",
+    "Profile",
     "StopOnInterrupt",
     "TrainingLog",
     "confusion",
