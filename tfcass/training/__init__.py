@@ -9,6 +9,9 @@
                                                   training.AverageMetrics(train_rows=...), training.Checkpoint(...)])
 
 epochs.py      keys of several epochs as one dataset, so that reading ahead crosses from one epoch to the next
+rows.py        the same with their rows and weights: failed rows do not bring the ranks out of step
+failures.py    what becomes of failed rows, and how many may fail    quarantine.py   the list of them
+plan_check.py  that all ranks read the same plan    growing.py   rows that come while a model is trained
 optimizer.py   any Keras optimizer, its gradients averaged over ranks; mixed precision
 learning_rate.py  scaled by the number of ranks, which it comes to over some epochs
 callbacks.py   the same state on all ranks at the start and at each epoch's end; metrics over all ranks
@@ -27,8 +30,10 @@ A whole training script: examples/train_patches.py. Importing this package impor
 
 from tfcass.training.callbacks import AverageMetrics, AverageStatistics, BroadcastInitialState
 from tfcass.training.checkpoint import Checkpoint
-from tfcass.training.epochs import epochs_of_keys
+from tfcass.training.epochs import epochs_of_keys, key_batches
 from tfcass.training.evaluation import Confusion, confusion
+from tfcass.training.failures import Failures
+from tfcass.training.growing import grown_plan, pinned_splits
 from tfcass.training.input_metrics import InputMetrics
 from tfcass.training.interrupt import StopOnInterrupt
 from tfcass.training.journal import KeyJournal
@@ -37,6 +42,9 @@ from tfcass.training.log import TrainingLog
 from tfcass.training.messages import plain_message
 from tfcass.training.optimizer import distributed_optimizer
 from tfcass.training.profiling import Profile
+from tfcass.training.plan_check import check_same_plan
+from tfcass.training.quarantine import Quarantine
+from tfcass.training.rows import row_batches
 
 __all__ = [
     "AverageMetrics",
@@ -44,14 +52,21 @@ __all__ = [
     "BroadcastInitialState",
     "Checkpoint",
     "Confusion",
+    "Failures",
     "InputMetrics",
     "KeyJournal",
     "LinearScaling",
     "Profile",
+    "Quarantine",
     "StopOnInterrupt",
     "TrainingLog",
+    "check_same_plan",
     "confusion",
     "distributed_optimizer",
     "epochs_of_keys",
+    "grown_plan",
+    "key_batches",
+    "pinned_splits",
     "plain_message",
+    "row_batches",
 ]

@@ -70,7 +70,10 @@ def join(variables: Sequence[keras.Variable]) -> None:
     """
     hvd = horovod()
     if hvd is not None:
-        last = int(hvd.join())
+        # A graph of its own: TensorFlow takes Horovod's operation for a constant, so that a second hvd.join() of the
+        # process would return what the first one did, at once.
+        with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+            last = int(session.run(hvd.join()))
         hvd.broadcast_variables([variable.value for variable in variables], root_rank=last)
 
 
