@@ -104,7 +104,7 @@ def main(args: argparse.Namespace) -> None:
         """The mean of what BatchNormalization learnt from the rows of each replica."""
         here = tf.distribute.get_replica_context()
         for variable in training.ranks.statistics(model):
-            variable.assign(here.all_reduce("MEAN", variable.value))
+            variable.assign(here.all_reduce("MEAN", tf.identity(variable.value)))
 
     @tf.function
     def train_step(batch) -> tf.Tensor:
@@ -114,7 +114,9 @@ def main(args: argparse.Namespace) -> None:
     def test_step(batch) -> tf.Tensor:
         return strategy.experimental_local_results(strategy.run(test_replica, args=batch))[0]
 
-    share = tf.function(lambda: strategy.run(share_replica))
+    @tf.function
+    def share() -> None:
+        strategy.run(share_replica)
 
     epochs = []
     for epoch in range(args.epochs):

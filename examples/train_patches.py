@@ -61,7 +61,7 @@ def add_data_arguments(parser: argparse.ArgumentParser) -> None:
     data.add_argument("--classes", nargs="+", default=["normal", "tumor"], help="names of the labels 0, 1, ...")
 
 
-def add_training_arguments(parser: argparse.ArgumentParser, *, out: str):
+def add_training_arguments(parser: argparse.ArgumentParser, *, out: str, warmup: bool = True):
     training = parser.add_argument_group("training")
     training.add_argument("--out", type=Path, default=Path(out))
     training.add_argument("--epochs", type=int, default=6)
@@ -70,9 +70,10 @@ def add_training_arguments(parser: argparse.ArgumentParser, *, out: str):
     training.add_argument(
         "--learning-rate", type=float, default=1e-3, help="of one rank: multiplied by the number of ranks"
     )
-    training.add_argument(
-        "--warmup-epochs", type=float, default=0, help="until the learning rate is that of all ranks; 0: at once"
-    )
+    if warmup:
+        training.add_argument(
+            "--warmup-epochs", type=float, default=0, help="until the learning rate is that of all ranks; 0: at once"
+        )
     training.add_argument(
         "--mixed-precision", action="store_true", help="compute in float16 where the weights stay float32"
     )

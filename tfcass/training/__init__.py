@@ -17,7 +17,8 @@ learning_rate.py  scaled by the number of ranks, which it comes to over some epo
 callbacks.py   the same state on all ranks at the start and at each epoch's end; metrics over all ranks
 input_metrics.py  whether the model waits for its input, said each epoch
 log.py         history.json
-checkpoint.py  one file, written by rank 0; resume at the next epoch
+checkpoint.py  one file, written by rank 0; resume at the next epoch, or in the middle of one
+elastic.py     processes that are lost and that join in the middle of an epoch
 evaluation.py  confusion matrix over all ranks
 interrupt.py   Ctrl-C ends training between two steps
 journal.py     which keys the steps were given
@@ -30,6 +31,7 @@ A whole training script: examples/train_patches.py. Importing this package impor
 
 from tfcass.training.callbacks import AverageMetrics, AverageStatistics, BroadcastInitialState
 from tfcass.training.checkpoint import Checkpoint
+from tfcass.training.elastic import ElasticState, committed_keys, run_elastic
 from tfcass.training.epochs import epochs_of_keys, key_batches
 from tfcass.training.evaluation import Confusion, confusion
 from tfcass.training.failures import Failures
@@ -41,8 +43,8 @@ from tfcass.training.learning_rate import LinearScaling
 from tfcass.training.log import TrainingLog
 from tfcass.training.messages import plain_message
 from tfcass.training.optimizer import distributed_optimizer
-from tfcass.training.profiling import Profile
 from tfcass.training.plan_check import check_same_plan
+from tfcass.training.profiling import Profile
 from tfcass.training.quarantine import Quarantine
 from tfcass.training.rows import row_batches
 
@@ -52,6 +54,7 @@ __all__ = [
     "BroadcastInitialState",
     "Checkpoint",
     "Confusion",
+    "ElasticState",
     "Failures",
     "InputMetrics",
     "KeyJournal",
@@ -61,6 +64,7 @@ __all__ = [
     "StopOnInterrupt",
     "TrainingLog",
     "check_same_plan",
+    "committed_keys",
     "confusion",
     "distributed_optimizer",
     "epochs_of_keys",
@@ -69,4 +73,5 @@ __all__ = [
     "pinned_splits",
     "plain_message",
     "row_batches",
+    "run_elastic",
 ]

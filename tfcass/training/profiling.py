@@ -17,8 +17,8 @@ class Profile(keras.callbacks.Callback):
         tensorboard --logdir out/profile          # with the package tensorboard-plugin-profile; docs/profiling.md
 
     The trace has TfcassFetch::Rows (an element given to the pipeline: rows, bytes, table), TfcassFetch::Wait (the
-    pipeline waited for Cassandra: hosts, replies) and TensorFlow's own events. Of an epoch shorter than `first` the last
-    step is recorded.
+    pipeline waited for Cassandra: hosts, replies) and TensorFlow's own events. Of an epoch shorter than `first` the
+    last step is recorded.
 
     Args:
       folder: Made if it is absent; a new trace is added to those in it.
