@@ -44,7 +44,7 @@ from tfcass.training.log import TrainingLog
 from tfcass.training.messages import plain_message
 from tfcass.training.optimizer import distributed_optimizer
 from tfcass.training.plan_check import check_same_plan
-from tfcass.training.profiling import Profile
+from tfcass.training.profiling import Profile, TraceEvent, trace_events
 from tfcass.training.quarantine import Quarantine
 from tfcass.training.rows import row_batches
 
@@ -62,6 +62,7 @@ __all__ = [
     "Profile",
     "Quarantine",
     "StopOnInterrupt",
+    "TraceEvent",
     "TrainingLog",
     "check_same_plan",
     "committed_keys",
@@ -74,4 +75,5 @@ __all__ = [
     "plain_message",
     "row_batches",
     "run_elastic",
+    "trace_events",
 ]

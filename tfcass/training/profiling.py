@@ -1,5 +1,6 @@
 """A trace of some training steps for TensorBoard, the fetching of rows included."""
 
+import dataclasses
 import os
 from pathlib import Path
 
@@ -68,3 +69,61 @@ class Profile(keras.callbacks.Callback):
                 tf.profiler.experimental.stop()
             except (OSError, tf.errors.OpError) as error:
                 raise TfcassError(f"cannot write a trace to {self._folder}: {error}") from error
+
+
+@dataclasses.dataclass(frozen=True)
+class TraceEvent:
+    """Something that took its time.
+
+    Attributes:
+      name: As "TfcassFetch::Wait".
+      start_ms, duration_ms: start_ms counts from the first of the events that were asked for.
+      values: What the event tells of itself, such as rows, bytes, table.
+    """
+
+    name: str
+    start_ms: float
+    duration_ms: float
+    values: dict[str, object]
+
+
+def trace_events(folder: str | os.PathLike[str], *, prefix: str = "TfcassFetch::") -> list[TraceEvent]:
+    """Reads a trace without TensorBoard: the newest in the folder.
+
+    Args:
+      folder: That of Profile, or of tf.profiler.experimental.start().
+      prefix: Of the names of events; "" for all, which are many.
+    Returns:
+      Events in the order in which they began.
+    Raises:
+      TfcassError: There is no trace, or it cannot be read.
+    """
+    from google.protobuf.message import DecodeError
+    from tensorflow.tsl.profiler.protobuf import xplane_pb2
+
+    paths = sorted(Path(folder).glob("**/*.xplane.pb"), key=lambda path: path.stat().st_mtime)
+    if not paths:
+        raise TfcassError(f"no trace in {folder}: expected plugins/profile/<time>/<host>.xplane.pb below it")
+    space = xplane_pb2.XSpace()
+    try:
+        space.ParseFromString(paths[-1].read_bytes())
+    except (OSError, DecodeError) as error:
+        raise TfcassError(f"trace {paths[-1]} cannot be read: {error}") from error
+    found = []
+    for plane in space.planes:
+        names = {number: metadata.name for number, metadata in plane.stat_metadata.items()}
+        for line in plane.lines:
+            for event in line.events:
+                name = plane.event_metadata[event.metadata_id].name
+                if not name.startswith(prefix):
+                    continue
+                values = {}
+                for stat in event.stats:
+                    kind = stat.WhichOneof("value")
+                    value = getattr(stat, kind)
+                    values[names[stat.metadata_id]] = names[value] if kind == "ref_value" else value
+                start_ms = line.timestamp_ns / 1e6 + event.offset_ps / 1e9
+                found.append(TraceEvent(name, start_ms, event.duration_ps / 1e9, values))
+    begin_ms = min((event.start_ms for event in found), default=0.0)
+    moved = [dataclasses.replace(event, start_ms=event.start_ms - begin_ms) for event in found]
+    return sorted(moved, key=lambda event: event.start_ms)
