@@ -21,6 +21,7 @@ import json
 import os
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 
@@ -28,6 +29,18 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__.splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
+    add_cluster_arguments(parser)
+    add_data_arguments(parser)
+    training = add_training_arguments(parser, out="out/training")
+    training.add_argument(
+        "--resume", action=argparse.BooleanOptionalAction, default=True, help="go on from the checkpoint"
+    )
+    training.add_argument("--record-keys", action="store_true", help="keep the keys that each rank read")
+    training.add_argument("--profile", type=Path, help="folder for a trace of steps 11 to 20: see docs/profiling.md")
+    return parser.parse_args(argv)
+
+
+def add_cluster_arguments(parser: argparse.ArgumentParser) -> None:
     cluster = parser.add_argument_group("cluster")
     # Not --host: horovodrun's own parser takes that for one of its options, wherever it stands.
     cluster.add_argument("--contact-points", default="127.0.0.1", help="addresses to connect to first, comma-separated")
@@ -36,6 +49,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     cluster.add_argument("--username")
     cluster.add_argument("--password-env", default="CASS_PW", help="environment variable that holds the password")
     cluster.add_argument("--ca", help="PEM file of the authority: turns TLS on")
+
+
+def add_data_arguments(parser: argparse.ArgumentParser) -> None:
     data = parser.add_argument_group("data")
     data.add_argument("--keyspace", default="patches")
     data.add_argument("--table", default="data_by_uuid", help="table of the images: JPEG, PNG, TIFF in column 'data'")
@@ -43,21 +59,27 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     data.add_argument("--train", default="train", help="split to train on")
     data.add_argument("--val", default="val", help="split to validate on")
     data.add_argument("--classes", nargs="+", default=["normal", "tumor"], help="names of the labels 0, 1, ...")
+
+
+def add_training_arguments(parser: argparse.ArgumentParser, *, out: str, warmup: bool = True):
     training = parser.add_argument_group("training")
-    training.add_argument("--out", type=Path, default=Path("out/training"))
+    training.add_argument("--out", type=Path, default=Path(out))
     training.add_argument("--epochs", type=int, default=6)
     training.add_argument("--batch", type=int, default=32, help="rows per step and rank")
     training.add_argument("--image-size", type=int, default=128, help="pixels; patches are resized to this")
     training.add_argument(
         "--learning-rate", type=float, default=1e-3, help="of one rank: multiplied by the number of ranks"
     )
-    training.add_argument("--seed", type=int, default=1)
+    if warmup:
+        training.add_argument(
+            "--warmup-epochs", type=float, default=0, help="until the learning rate is that of all ranks; 0: at once"
+        )
     training.add_argument(
-        "--resume", action=argparse.BooleanOptionalAction, default=True, help="go on from the checkpoint"
+        "--mixed-precision", action="store_true", help="compute in float16 where the weights stay float32"
     )
+    training.add_argument("--seed", type=int, default=1)
     training.add_argument("--threads", type=int, default=0, help="threads of this process; 0: its share of the cores")
-    training.add_argument("--record-keys", action="store_true", help="keep the keys that each rank read")
-    return parser.parse_args(argv)
+    return training
 
 
 def main(args: argparse.Namespace) -> None:
@@ -70,7 +92,8 @@ def main(args: argparse.Namespace) -> None:
 
     began_s = time.perf_counter()
     shard = tfcass.Shard.from_horovod()
-    use_threads(args.threads or max(1, (os.cpu_count() or 1) // int(os.environ.get("HOROVOD_LOCAL_SIZE", 1))))
+    use_threads(args.threads)
+    use_precision(args.mixed_precision)
     keras.utils.set_random_seed(args.seed)
     splits = tfcass.Splits.load(args.splits)
     check_labels(splits, args.classes)
@@ -80,7 +103,11 @@ def main(args: argparse.Namespace) -> None:
     decode = decoder(first_image(fetch, splits.keys(args.train)[:1]), args.image_size)
 
     model = make_model(args.image_size, len(args.classes))
-    optimizer = training.distributed_optimizer(keras.optimizers.Adam(args.learning_rate), scale_learning_rate=True)
+    steps = shard.steps(splits, args.train, batch_size=args.batch)
+    rate = args.learning_rate
+    if args.warmup_epochs:
+        rate = training.LinearScaling(rate, size=shard.size, warmup_steps=round(args.warmup_epochs * steps))
+    optimizer = training.distributed_optimizer(keras.optimizers.Adam(rate), scale_learning_rate=not args.warmup_epochs)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(optimizer, loss, metrics=["accuracy"], jit_compile=False)
 
@@ -110,7 +137,7 @@ def main(args: argparse.Namespace) -> None:
         .map(decode, tf.data.AUTOTUNE)
         .prefetch(2)
     )
-    steps = shard.steps(splits, args.train, batch_size=args.batch)
+    profile = [training.Profile(args.profile)] if args.profile else []
 
     if shard.rank == 0 and first:
         print(f"going on after epoch {first} of {args.out}", flush=True)
@@ -129,6 +156,7 @@ def main(args: argparse.Namespace) -> None:
                 training.AverageMetrics(train_rows=shard.rows(splits, args.train), val_rows=len(val_keys)),
                 log,
                 checkpoint,
+                *profile,
                 stop,
             ],
         )
@@ -161,8 +189,16 @@ def main(args: argparse.Namespace) -> None:
 def use_threads(threads: int) -> None:
     import tensorflow as tf
 
+    threads = threads or max(1, (os.cpu_count() or 1) // int(os.environ.get("HOROVOD_LOCAL_SIZE", 1)))
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     tf.config.threading.set_inter_op_parallelism_threads(max(2, threads))
+
+
+def use_precision(mixed: bool) -> None:
+    """Before the model and the optimizer are made: both look at it."""
+    import keras
+
+    keras.mixed_precision.set_global_policy("mixed_float16" if mixed else "float32")
 
 
 def connect_settings(args: argparse.Namespace):
@@ -262,19 +298,16 @@ def write_json(path: Path, value: object) -> None:
     path.write_text(json.dumps(value, indent=1) + "\n")
 
 
-def run() -> int:
-    """main() with a user's mistakes and a lost cluster told in one line."""
+def one_line_errors(run: Callable[[], None], *, out: Path) -> int:
+    """Runs it, and tells a user's mistakes and a lost cluster in one line; returns the exit status."""
     from tfcass.errors import TfcassError
 
-    args = parse_args()
     try:
-        main(args)
+        run()
     except TfcassError as error:
         message = str(error)
-    except OSError as error:  # Of the files that this script writes itself.
-        message = (
-            f"cannot write into {args.out}: {error}; make room, then the same command goes on after the last epoch"
-        )
+    except OSError as error:  # Of the files that the scripts write themselves.
+        message = f"cannot write into {out}: {error}; make room, then the same command goes on after the last epoch"
     except KeyboardInterrupt:
         print("stopped; the same command goes on with the epoch that was not finished", file=sys.stderr)
         return 130
@@ -293,4 +326,5 @@ def run() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(run())
+    arguments = parse_args()
+    sys.exit(one_line_errors(lambda: main(arguments), out=arguments.out))

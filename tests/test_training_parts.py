@@ -203,8 +203,7 @@ def test_an_error_of_a_pipeline_is_told_without_the_graph_around_it() -> None:
 
     assert "Graph execution error" in str(caught.value)
     message = training.plain_message(caught.value)
-    assert message.endswith(": assertion failed: [no row 7]")
-    assert "\n" not in message
+    assert message == "no row 7"
 
 
 def test_bad_row_counts() -> None:

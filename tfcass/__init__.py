@@ -12,7 +12,7 @@ cluster.py     Cluster, PasswordAuth, Tls: how a cluster is reached            s
 keys.py        UUIDs as uint8 [n, 16]
 schema.py      the tables, and column types -> dtypes
 _scan.py       scan, read_rows: whole tables, every row once
-splits/        rows -> splits                     sharding.py   the part of a split that one process reads
+splits/        rows -> splits                     sharding/     the part of a split that one process reads
 dataset.py     keys in, rows out                  options.py    how they are fetched      metrics.py   how that went
 images.py      image bytes -> pixels, TIFF among them
 training/      Keras and Horovod glue             devcluster/   a real Cassandra on loopback

@@ -5,6 +5,7 @@ import functools
 import hashlib
 import os
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -13,6 +14,9 @@ from tfcass.errors import SplitError
 from tfcass.splits.naming import choices
 from tfcass.splits.report import SplitReport, make_report
 from tfcass.splits.rows import key_array
+
+if TYPE_CHECKING:
+    from tfcass.sharding import WorkerSplits
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -100,6 +104,12 @@ class Splits:
             self.recipe, ratios=ratios, folds=None, bags={}, left_out={}, input_rows=self._rows()
         )
         return Splits({"train": train.sort_by(self.recipe.key), "val": self._tables[val]}, recipe)
+
+    def for_workers(self, n: int, *, train: str = "train", validation: str = "val", seed: int = 0) -> "WorkerSplits":
+        """n train and n validation splits, one of each per worker, see tfcass.sharding.workers."""
+        from tfcass.sharding.workers import for_workers
+
+        return for_workers(self, n, train=train, validation=validation, seed=seed)
 
     def report(self) -> SplitReport:
         """Counts per split, class and group, from the rows themselves, and the groups in several splits (none)."""

@@ -5,6 +5,7 @@ import numpy as np
 
 from tfcass.errors import OptionError, SplitError
 from tfcass.training import ranks
+from tfcass.training.optimizer import averages_too_late
 
 
 class BroadcastInitialState(keras.callbacks.Callback):
@@ -15,7 +16,8 @@ class BroadcastInitialState(keras.callbacks.Callback):
         seed. Compared before training starts.
     Raises (when training starts, on every rank):
       SplitError: Ranks have different plans.
-      OptionError: The model was compiled with XLA, which cannot compile Horovod's operations.
+      OptionError: The model was compiled with XLA, which cannot compile Horovod's operations, or with a loss scale
+        around an optimizer that averages.
     """
 
     def __init__(self, plan: str | None = None) -> None:
@@ -30,6 +32,11 @@ class BroadcastInitialState(keras.callbacks.Callback):
             )
         if len(plans) > 1 and self.model.jit_compile:
             raise OptionError("the model is compiled with XLA: pass jit_compile=False to model.compile()")
+        if averages_too_late(self.model.optimizer):
+            raise OptionError(
+                "the loss scale is around the optimizer that averages, so that ranks would hang after an infinity on "
+                "one: set the policy mixed_float16 before distributed_optimizer, or pass the LossScaleOptimizer to it"
+            )
         ranks.broadcast_variables(ranks.state_variables(self.model))
 
 
