@@ -17,12 +17,17 @@ EXAMPLE = load_example("cross_validate")
 FOLDS = 3
 
 
+@pytest.fixture(scope="module")
+def patches(cassandra: tfcass.Cluster, shared_keyspace: str) -> str:
+    """A keyspace with 36 patches of 3 patients."""
+    write_patches(cassandra, shared_keyspace, patients=FOLDS, per_class=6)
+    return shared_keyspace
+
+
 @pytest.fixture
-def flags(cassandra: tfcass.Cluster, keyspace: str, tmp_path: Path) -> list[object]:
-    """For a keyspace with 36 patches of 3 patients."""
-    write_patches(cassandra, keyspace, patients=FOLDS, per_class=6)
+def flags(cassandra: tfcass.Cluster, patches: str, tmp_path: Path) -> list[object]:
     small = ["--image-size", 32, "--batch", 6, "--epochs", 2]
-    return [*address(cassandra, keyspace), "--folds", FOLDS, "--out", tmp_path / "out", *small]
+    return [*address(cassandra, patches), "--folds", FOLDS, "--out", tmp_path / "out", *small]
 
 
 @pytest.fixture

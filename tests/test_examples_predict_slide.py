@@ -40,14 +40,9 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def stored(cassandra: tfcass.Cluster, cassandra_session):
-    """A keyspace with the slide's patches, shared: tests only add a table of predictions to it."""
-    name = f"test_{uuid.uuid4().hex[:12]}"
-    cassandra_session.execute(
-        f"CREATE KEYSPACE {name} WITH replication = {{'class': 'SimpleStrategy', 'replication_factor': 1}}"
-    )
-    yield name, write_patches_of_slide(cassandra, name, SLIDE)
-    cassandra_session.execute(f"DROP KEYSPACE {name}")
+def stored(cassandra: tfcass.Cluster, shared_keyspace: str) -> tuple[str, dict[uuid.UUID, tuple[int, int]]]:
+    """A keyspace with the slide's patches; tests add a table of predictions to it, and other slides."""
+    return shared_keyspace, write_patches_of_slide(cassandra, shared_keyspace, SLIDE)
 
 
 @pytest.fixture

@@ -17,14 +17,15 @@ EXAMPLE = load_example("train_multilabel")
 COLUMNS = ["--label-columns", "has_nuclei", "has_fat"]
 
 
-@pytest.fixture
-def flags(cassandra: tfcass.Cluster, keyspace: str, tmp_path: Path) -> list[object]:
+@pytest.fixture(scope="module")
+def flags(cassandra: tfcass.Cluster, shared_keyspace: str, tmp_path_factory: pytest.TempPathFactory) -> list[object]:
     """For a keyspace with 48 patches and saved splits."""
-    write_multilabel(cassandra, keyspace)
-    rows = tfcass.read_rows(f"{keyspace}.metadata_by_nat", cluster=cassandra)
-    tfcass.split(rows, ratios={"train": 3, "val": 1}, group_by="patient_id").save(tmp_path / "splits")
+    write_multilabel(cassandra, shared_keyspace)
+    rows = tfcass.read_rows(f"{shared_keyspace}.metadata_by_nat", cluster=cassandra)
+    splits = tmp_path_factory.mktemp("multilabel") / "splits"
+    tfcass.split(rows, ratios={"train": 3, "val": 1}, group_by="patient_id").save(splits)
     small = ["--image-size", SIZE_PX, "--batch", 6, "--learning-rate", 0.003]
-    return [*address(cassandra, keyspace), "--splits", tmp_path / "splits", *small]
+    return [*address(cassandra, shared_keyspace), "--splits", splits, *small]
 
 
 def test_it_learns_each_class_and_goes_on(flags, tmp_path: Path, capsys) -> None:
