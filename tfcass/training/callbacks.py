@@ -32,12 +32,16 @@ class BroadcastInitialState(keras.callbacks.Callback):
             )
         if len(plans) > 1 and self.model.jit_compile:
             raise OptionError("the model is compiled with XLA: pass jit_compile=False to model.compile()")
+        self.check_optimizer()
+        ranks.broadcast_variables(ranks.state_variables(self.model))
+
+    def check_optimizer(self) -> None:
+        """Raises OptionError if the model's optimizer would let ranks hang."""
         if averages_too_late(self.model.optimizer):
             raise OptionError(
                 "the loss scale is around the optimizer that averages, so that ranks would hang after an infinity on "
                 "one: set the policy mixed_float16 before distributed_optimizer, or pass the LossScaleOptimizer to it"
             )
-        ranks.broadcast_variables(ranks.state_variables(self.model))
 
 
 class AverageMetrics(keras.callbacks.Callback):

@@ -254,8 +254,8 @@ def run_elastic(train: Callable[[ElasticState], None], state: ElasticState) -> N
                 return train(state)
             except HostsUpdatedInterrupt:
                 pass  # At a commit: nothing to undo.
-            except (HorovodInternalError, tf.errors.UnknownError) as error:
-                if isinstance(error, tf.errors.UnknownError) and not _LOST.search(error.message):
+            except (HorovodInternalError, tf.errors.OpError) as error:
+                if isinstance(error, tf.errors.OpError) and not tells_of_a_loss(error):
                     raise
                 state.restore()
             hvd.shutdown()
@@ -264,6 +264,11 @@ def run_elastic(train: Callable[[ElasticState], None], state: ElasticState) -> N
     finally:
         notification_manager.remove_listener(listener)
         state._horovod = None
+
+
+def tells_of_a_loss(error: tf.errors.OpError) -> bool:
+    """Whether an exchange failed because another process is gone; else it is an error of rows or of a user's code."""
+    return isinstance(error, tf.errors.UnknownError | tf.errors.AbortedError) and bool(_LOST.search(error.message))
 
 
 def _listener(hvd):
