@@ -12,5 +12,6 @@ report.py        the table at the end; `python -m benchmarks.report`: plot and n
 conditions.py    machine and versions in words
 
 against_raw.py   grouped_tls3, grouped_one, overhead, tiff, tiny
+splits.py        how fast rows are split, and how memory grows
 client_cpu.py, python_driver.py, wan.py, slow_node.py, memory.py, scan.py, training.py: one benchmark each
 """

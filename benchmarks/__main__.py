@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     scratch = OUT / "scratch"
     scratch.mkdir(parents=True, exist_ok=True)
     rounds = options.rounds or (2 if options.quick else ROUNDS)
-    bench = Bench(servers=servers, rounds=rounds, quick=options.quick, scratch=scratch)
+    bench = Bench(servers=servers, rounds=rounds, quick=options.quick, scratch=scratch, large=options.large)
     try:
         results, failed = _run(bench, _chosen(options.names), out)
     finally:
@@ -88,6 +88,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("names", nargs="*", metavar="name", help=f"benchmarks to run, all if none: {', '.join(names)}")
     parser.add_argument("--rounds", type=int, help=f"rounds that count (default {ROUNDS})")
     parser.add_argument("--quick", action="store_true", help="small data and short spans, to see that all runs")
+    parser.add_argument("--large", action="store_true", help="also the largest sizes: minutes, and 8 GB of memory")
     parser.add_argument("--list", action="store_true", help="tell the benchmarks and end")
     parser.add_argument("--wipe", action="store_true", help="delete the clusters and their data, and end")
     return parser

@@ -158,12 +158,14 @@ class Bench:
       rounds: Rounds that count.
       quick: Small data, short spans: to see that it runs.
       scratch: Folder for files.
+      large: Also sizes that take minutes and most of a machine's memory.
     """
 
     servers: "Servers"
     rounds: int
     quick: bool
     scratch: Path
+    large: bool = False
 
     @property
     def warm_s(self) -> float:

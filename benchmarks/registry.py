@@ -1,6 +1,6 @@
 """All benchmarks. Those on the same servers follow each other, as only one cluster runs at a time."""
 
-from benchmarks import against_raw, client_cpu, memory, python_driver, scan, slow_node, training, wan
+from benchmarks import against_raw, client_cpu, memory, python_driver, scan, slow_node, splits, training, wan
 from benchmarks.harness import Benchmark
 
 BENCHMARKS: tuple[Benchmark, ...] = (
@@ -19,4 +19,6 @@ BENCHMARKS: tuple[Benchmark, ...] = (
     # Three nodes with password and TLS.
     against_raw.GROUPED_TLS3,
     slow_node.BENCHMARK,
+    # No server.
+    splits.BENCHMARK,
 )

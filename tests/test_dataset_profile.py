@@ -30,51 +30,6 @@ def _profiled(folder, run):
     return events
 
 
-def _fit(dataset, steps, *callbacks):
-    model = keras.Sequential([keras.layers.Input((1,)), keras.layers.Dense(1)])
-    model.compile("sgd", "mse")
-    pairs = dataset.map(lambda row: (tf.cast(row["label"], tf.float32)[:, None], tf.zeros_like(row["label"])))
-    model.fit(pairs, steps_per_epoch=steps, verbose=0, shuffle=False, callbacks=list(callbacks))
-
-
-def test_a_trace_of_training_steps_shows_the_fetch_beside_the_steps(patches, tmp_path):
-    dataset = patches.dataset(batch_size=10)
-
-    _fit(dataset, 12, training.Profile(tmp_path / "trace", first=3, last=8))
-
-    rows = [event for event in training.trace_events(tmp_path / "trace") if event.name == "TfcassFetch::Rows"]
-    assert 1 <= len(rows) < 12  # Those of some steps, not of all.
-    assert all(event.values["rows"] == 10 and event.values["table"] == patches.table for event in rows)
-    assert rows == sorted(rows, key=lambda event: event.start_ms)
-    assert all(event.duration_ms >= 0 for event in rows)
-    everything = {event.name for event in training.trace_events(tmp_path / "trace", prefix="")}
-    assert any("one_step" in name or "train_function" in name for name in everything)
-
-
-def test_of_a_short_epoch_the_last_step_is_recorded(patches, tmp_path):
-    _fit(patches.dataset(batch_size=60), 2, training.Profile(tmp_path / "trace"))
-
-    assert training.trace_events(tmp_path / "trace", prefix="")
-
-
-@pytest.mark.parametrize(("first", "last"), [(0, 5), (6, 5)])
-def test_steps_that_are_none_are_refused(first, last, tmp_path):
-    with pytest.raises(tfcass.OptionError, match=f"first={first}, last={last}: expected steps with 1 <= first <= last"):
-        training.Profile(tmp_path, first=first, last=last)
-
-
-def test_a_folder_without_a_trace_is_told(tmp_path):
-    with pytest.raises(tfcass.TfcassError, match="no trace in"):
-        training.trace_events(tmp_path)
-
-
-def test_a_folder_that_cannot_be_made_is_told(patches, tmp_path):
-    (tmp_path / "file").write_text("")
-
-    with pytest.raises(tfcass.TfcassError, match="cannot write a trace to .*file/trace"):
-        _fit(patches.dataset(batch_size=60), 2, training.Profile(tmp_path / "file" / "trace"))
-
-
 def test_the_profiler_shows_rows_bytes_and_hosts(patches, tmp_path):
     dataset = patches.dataset(batch_size=40)
 
@@ -102,3 +57,48 @@ def test_tf_data_sees_a_buffer_of_what_is_held(patches, tmp_path):
     told = [event for event in events[name] if "buffered_elements" in event]
     assert told and all(event["buffered_elements"] == 1 for event in told)
     assert all(event["table"] == patches.table for event in events[name])
+
+
+def _fit(dataset, steps, *callbacks):
+    model = keras.Sequential([keras.layers.Input((1,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    pairs = dataset.map(lambda row: (tf.cast(row["label"], tf.float32)[:, None], tf.zeros_like(row["label"])))
+    model.fit(pairs, steps_per_epoch=steps, verbose=0, shuffle=False, callbacks=list(callbacks))
+
+
+def test_a_trace_of_training_steps_shows_the_fetch_beside_the_steps(patches, tmp_path):
+    dataset = patches.dataset(batch_size=10)
+
+    _fit(dataset, 12, training.Profile(tmp_path / "trace", first=3, last=8))
+
+    rows = [event for event in training.trace_events(tmp_path / "trace") if event.name == "TfcassFetch::Rows"]
+    assert 1 <= len(rows) < 12  # Those of some steps, not of all.
+    assert all(event.values["rows"] == 10 and event.values["table"] == patches.table for event in rows)
+    assert rows == sorted(rows, key=lambda event: event.start_ms)
+    assert all(event.duration_ms >= 0 for event in rows)
+    steps = [event for event in training.trace_events(tmp_path / "trace", prefix="") if event.name == "train"]
+    assert [event.values["step_num"] for event in steps] == [3, 4, 5, 6, 7, 8]
+
+
+def test_of_a_short_epoch_the_last_step_is_recorded(patches, tmp_path):
+    _fit(patches.dataset(batch_size=60), 2, training.Profile(tmp_path / "trace"))
+
+    assert training.trace_events(tmp_path / "trace", prefix="")
+
+
+@pytest.mark.parametrize(("first", "last"), [(0, 5), (6, 5)])
+def test_steps_that_are_none_are_refused(first, last, tmp_path):
+    with pytest.raises(tfcass.OptionError, match=f"first={first}, last={last}: expected steps with 1 <= first <= last"):
+        training.Profile(tmp_path, first=first, last=last)
+
+
+def test_a_folder_without_a_trace_is_told(tmp_path):
+    with pytest.raises(tfcass.TfcassError, match="no trace in"):
+        training.trace_events(tmp_path)
+
+
+def test_a_folder_that_cannot_be_made_is_told(patches, tmp_path):
+    (tmp_path / "file").write_text("")
+
+    with pytest.raises(tfcass.TfcassError, match="cannot write a trace to .*file/trace"):
+        _fit(patches.dataset(batch_size=60), 2, training.Profile(tmp_path / "file" / "trace"))

@@ -1,4 +1,5 @@
-"""examples/ on a real server: two Horovod processes learn, read disjoint rows, and go on after Ctrl-C."""
+"""train_patches.py and quickstart.py on a real server: two Horovod processes learn, read disjoint rows, and go on after
+Ctrl-C. The other examples: test_examples_*.py."""
 
 import json
 import os
@@ -16,6 +17,7 @@ import pytest
 import tfcass
 from tests.support.horovod_processes import ROOT, run_alone, run_on_ranks
 from tests.support.patch_tables import write_patches
+from tfcass import training
 
 TRAIN = ROOT / "examples" / "train_patches.py"
 QUICKSTART = ROOT / "examples" / "quickstart.py"
@@ -110,13 +112,20 @@ def test_the_quickstart_runs(patches: list[object]) -> None:
     assert "Epoch 3/3" in process.stdout
 
 
-def test_a_table_of_tiff_trains_as_well(patches: list[object], cassandra, keyspace: str, tmp_path: Path) -> None:
+def test_a_table_of_tiff_trains_as_well_and_its_trace_shows_the_fetch(
+    patches: list[object], cassandra, keyspace: str, tmp_path: Path
+) -> None:
     write_patches(cassandra, keyspace, encoding="TIFF")  # The same keys: each row is written over.
 
-    process = run_alone(TRAIN, [*patches, "--epochs", 2], timeout_s=90)
+    options = ["--epochs", 2, "--profile", tmp_path / "trace", "--warmup-epochs", 1, "--mixed-precision"]
+
+    process = run_alone(TRAIN, [*patches, *options], timeout_s=90)
 
     assert process.returncode == 0, process.stdout
     assert len(epochs_of(tmp_path / "out" / "history.json")) == 2
+    rows = [event for event in training.trace_events(tmp_path / "trace") if event.name == "TfcassFetch::Rows"]
+    assert rows
+    assert {event.values["table"] for event in rows} == {f"{keyspace}.data_by_uuid"}
 
 
 def test_an_image_of_no_known_format_is_told_in_one_line(patches: list[object], cassandra_session, keyspace) -> None:

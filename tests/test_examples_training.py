@@ -103,6 +103,7 @@ def test_every_row_counts_once_though_one_process_is_killed_and_another_joins(pa
     process = run_elastic(ROOT / "tests" / "support" / "elastic_accidents.py", args, tmp_path / "hosts")
 
     assert process.returncode == 0, process.stdout
+    assert "another process is gone: back to the last commit" in process.stdout
     journals = sorted((tmp_path / "out" / "journal").glob("*.jsonl"))
     assert len(journals) == 3, process.stdout
     entries = [json.loads(line) for path in journals for line in path.read_text().splitlines()]

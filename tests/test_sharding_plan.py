@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.support.split_rows import metadata
-from tfcass import KeyFormatError, OptionError, SplitError, keys
+from tests.support.split_rows import metadata, shuffled
+from tfcass import KeyFormatError, OptionError, Shard, SplitError, keys
 from tfcass.sharding import ByClass, Plan, for_workers
 from tfcass.sharding.find import find_keys
 from tfcass.splits import Splits, split
@@ -184,6 +184,21 @@ def test_bad_workers(arguments, error, message) -> None:
 def test_a_split_that_no_worker_has(number) -> None:
     with pytest.raises(OptionError, match=r"is not in \[0, 4\): 2 workers have 2 splits each"):
         splits_of(20).for_workers(2).keys(number)
+
+
+@given(rows=st.integers(4, 80), size=st.integers(1, 4), epoch=st.integers(0, 99), order=st.integers(0, 99))
+@settings(max_examples=30, deadline=None)
+def test_what_a_rank_reads_depends_on_plan_seed_epoch_and_shard_alone(rows, size, epoch, order) -> None:
+    made_twice = [
+        Plan(split(table, ratios={"train": 1}), "train", seed=9)
+        for table in (metadata([0] * rows), shuffled(metadata([0] * rows), order))
+    ]
+    made_twice[1].keys(epoch + 1, np.arange(rows))  # What was read before does not matter.
+    parts = [
+        [Shard(rank, size).keys_from(plan, plan.cursor(epoch)).tobytes() for rank in range(size)] for plan in made_twice
+    ]
+
+    assert parts[0] == parts[1]
 
 
 def test_a_table_of_arrow_uuids_is_read_as_well() -> None:

@@ -163,7 +163,7 @@ def test_bad_weights(values, message) -> None:
 @pytest.mark.parametrize(
     ("sampling", "message"),
     [
-        (ByWeight("weihgt"), "ByWeight: column 'weihgt' is not in the splits' table .*did you mean 'weight'"),
+        (ByWeight("weihgt"), "column 'weihgt' is not in these splits .*did you mean 'weight'"),
         (ByClass({0: 1}), "no share for class 1; give 0 to leave it out"),
         (ByClass({0: 1, 1: 1, 2: 1}), r"class 2 is not in this split \(has: 0, 1\)"),
         (ByClass(column="weight"), "column 'weight' has type double; classes are"),

@@ -11,11 +11,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tests.support.split_rows import patients
 from tfcass import _files
 from tfcass.errors import SplitError
 from tfcass.splits import Splits, split
+from tfcass.splits.store import seal
 
 RATIOS = {"train": 8, "val": 2}
 ROWS = patients([(5, 5)] * 10)
@@ -25,6 +28,13 @@ ROWS = patients([(5, 5)] * 10)
 def saved(tmp_path: Path) -> Path:
     split(ROWS, ratios=RATIOS, group_by="patient_id", bags={"val": ["p3"]}, max_patches=60).save(tmp_path / "splits")
     return tmp_path / "splits"
+
+
+@pytest.fixture(scope="module")
+def saved_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("splits")
+    split(ROWS, ratios=RATIOS, group_by="patient_id", where="label >= 0").save(folder)
+    return folder
 
 
 def the_file(folder: Path, name: str) -> Path:
@@ -139,11 +149,71 @@ def test_a_damaged_file_is_named(saved: Path, damage: str) -> None:
         Splits.load(saved)
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"format": "tfcass splits 0"}', '{"format": "tfcass splits 1"}'])
+@pytest.mark.parametrize("text", ["", "{", "[]", "\0", '{"format": "tfcass splits 2"}', '{"format": 2}'])
 def test_a_damaged_manifest(saved: Path, text: str) -> None:
     (saved / "manifest.json").write_text(text)
 
     with pytest.raises(SplitError, match="manifest.json"):
+        Splits.load(saved)
+
+
+def test_splits_of_an_older_version_are_refused(saved: Path) -> None:
+    manifest = json.loads((saved / "manifest.json").read_text())
+    (saved / "manifest.json").write_text(json.dumps({**manifest, "format": "tfcass splits 1"}))
+
+    with pytest.raises(SplitError, match="has format 'tfcass splits 1'; this tfcass reads .*: make the splits again"):
+        Splits.load(saved)
+
+
+@given(data=st.data())
+@settings(max_examples=120, deadline=None)
+def test_any_damage_to_any_file_is_found(saved_once: Path, data) -> None:
+    folder = saved_once
+    files = sorted(folder.iterdir())
+    file = data.draw(st.sampled_from(files))
+    content = file.read_bytes()
+    at = data.draw(st.integers(0, len(content) - 1))
+    if data.draw(st.booleans()):
+        damaged = content[:at]
+    else:
+        damaged = content[:at] + bytes([content[at] ^ data.draw(st.integers(1, 255))]) + content[at + 1 :]
+    try:
+        file.write_bytes(damaged)
+        try:
+            loaded = Splits.load(folder)
+        except SplitError:
+            return
+        assert file.name == "manifest.json"  # Blanks in JSON mean nothing.
+        assert json.loads(damaged) == json.loads(content)
+        assert loaded.digest == json.loads(content)["digest"]
+    finally:
+        file.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda manifest: manifest["recipe"].pop("labelling"),
+        lambda manifest: manifest["recipe"].update(labelling=7),
+        lambda manifest: manifest["recipe"].update(bags=[]),
+        lambda manifest: manifest["recipe"].update(unknown=1),
+        lambda manifest: manifest["recipe"].update(ratios={"train": 1}),
+        lambda manifest: manifest["recipe"].update(key="patch"),
+        lambda manifest: manifest["recipe"].update(label="lable"),
+        lambda manifest: manifest["recipe"].update(group_by=["nobody"]),
+        lambda manifest: manifest.update(splits=[]),
+        lambda manifest: manifest["splits"].pop("val"),
+        lambda manifest: manifest["splits"]["val"].pop("sha256"),
+        lambda manifest: manifest["splits"]["val"].update(rows="many"),
+        lambda manifest: manifest.pop("digest"),
+    ],
+)
+def test_a_manifest_that_was_forged_with_its_digest_is_refused(saved: Path, change) -> None:
+    manifest = json.loads((saved / "manifest.json").read_text())
+    change(manifest)
+    (saved / "manifest.json").write_text(json.dumps(seal(manifest)))
+
+    with pytest.raises(SplitError, match="are damaged"):
         Splits.load(saved)
 
 
@@ -181,7 +251,7 @@ def test_leaking_splits_are_refused_when_loaded(tmp_path: Path) -> None:
 def test_a_manifest_cannot_point_out_of_the_folder(saved: Path) -> None:
     manifest = json.loads((saved / "manifest.json").read_text())
     manifest["splits"]["val"]["file"] = "../elsewhere.parquet"
-    (saved / "manifest.json").write_text(json.dumps(manifest))
+    (saved / "manifest.json").write_text(json.dumps(seal(manifest)))
 
     with pytest.raises(SplitError, match="outside the folder"):
         Splits.load(saved)
@@ -206,4 +276,4 @@ def rewrite(folder: Path, tables: dict[str, pa.Table]) -> None:
             "rows": table.num_rows,
             "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
         }
-    (folder / "manifest.json").write_text(json.dumps(manifest))
+    (folder / "manifest.json").write_text(json.dumps(seal(manifest)))

@@ -9,6 +9,7 @@ _INSTALL = {
     "cassandra": "'tfcass[driver]'",
     "cryptography": "'tfcass[devcluster]'",
     "horovod": "'tfcass[horovod]'",
+    "matplotlib": "'tfcass[demo]'",
     "openslide": "'tfcass[slides]'",
     "psutil": "'tfcass[devcluster]'",
     "tensorflow": "tensorflow-cpu",

@@ -6,6 +6,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 
 def replace_file(path: str | os.PathLike[str], data: bytes | memoryview) -> None:
@@ -27,6 +28,38 @@ def replace_file(path: str | os.PathLike[str], data: bytes | memoryview) -> None
         with contextlib.suppress(OSError):
             os.unlink(temporary)
         raise
+
+
+@contextlib.contextmanager
+def new_file(folder: str | os.PathLike[str], prefix: str) -> Iterator["NewFile"]:
+    """A file that is written piece by piece and named when it is whole; without keep(), nothing of it stays.
+
+    Raises:
+      OSError: The disk is full, or the folder cannot be written.
+    """
+    handle, temporary = tempfile.mkstemp(prefix=f".{prefix}.", dir=folder)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            yield NewFile(file, Path(temporary))
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise
+
+
+class NewFile:
+    """See new_file. `file` is open for writing bytes."""
+
+    def __init__(self, file: BinaryIO, path: Path) -> None:
+        self.file = file
+        self._path = path
+
+    def keep(self, name: str) -> None:
+        """Names it, in its folder, in one step; a file of that name is replaced."""
+        self.file.flush()
+        os.fchmod(self.file.fileno(), 0o644)  # mkstemp gives 0600, and splits are shared.
+        os.fsync(self.file.fileno())
+        os.replace(self._path, self._path.parent / name)
 
 
 @contextlib.contextmanager

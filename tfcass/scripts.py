@@ -104,8 +104,12 @@ def run(main: Callable[[argparse.Namespace], None], args: argparse.Namespace) ->
     except TfcassError as error:
         message = str(error)
     except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
+        print("stopped; the same command goes on with what was not finished", file=sys.stderr)
         return 130
+    except OSError as error:  # Of the files that scripts write to args.out themselves, a model among them.
+        if getattr(args, "out", None) is None:
+            raise
+        message = f"cannot write into {args.out}: {error}; make room, then the same command goes on"
     except Exception as error:
         message = _pipeline_error(error)
         if message is None:

@@ -69,7 +69,7 @@ def main() -> None:
             shuffle=False,
             verbose=0,
             callbacks=[
-                training.BroadcastInitialState(plan=plan.digest),
+                training.BroadcastInitialState(plan),
                 checkpoint.begin_at(cursor),
                 Notes(args, shard),
             ],

@@ -3,6 +3,7 @@
 dev.py         a development cluster                  connection.py   the options that say which cluster
 schema.py      keyspace and tables                    progress.py     what is being done, on stderr
 demo.py        the demo                               doctor.py       is this machine fit? checks.py finds out
+split.py       splits of a table or of Parquet        inspect.py      what saved splits hold
 """
 
 import sys
@@ -12,7 +13,7 @@ import typer
 from typer.core import TyperGroup
 
 import tfcass
-from tfcass.cli import demo, dev, doctor, schema
+from tfcass.cli import demo, dev, doctor, inspect, schema, split
 from tfcass.errors import TfcassError
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it.
@@ -58,6 +59,8 @@ app.add_typer(dev.app, name="dev")
 app.add_typer(schema.app, name="schema")
 app.add_typer(demo.app, name="demo")
 app.command("doctor")(doctor.doctor)
+app.command("split")(split.split)
+app.command("inspect")(inspect.inspect)
 
 
 def _print_version(asked: bool) -> None:

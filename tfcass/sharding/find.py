@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tfcass.splits.rows import key_order
+from tfcass.splits.columns import key_order
 
 
 def find_keys(keys: np.ndarray, wanted: np.ndarray) -> np.ndarray:

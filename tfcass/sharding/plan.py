@@ -13,7 +13,7 @@ from tfcass.sharding.checks import check_count, check_order
 from tfcass.sharding.cursor import Cursor
 from tfcass.sharding.find import find_keys
 from tfcass.sharding.order import EpochOrder
-from tfcass.sharding.sampling import ByClass, ByWeight, Drawn, classes_of
+from tfcass.sharding.sampling import ByClass, ByWeight, Drawn
 
 if TYPE_CHECKING:
     from tfcass.splits import Splits
@@ -85,10 +85,8 @@ class Plan:
         words = self._seed_words(parts)
         self._draws = None
         if sampling is not None:
-            table = splits.table(name)
-            if len(self._left_out):
-                table = table.filter(np.isin(np.arange(table.num_rows), self._left_out, invert=True))
-            self._draws = sampling.bound(table, splits.recipe.label, splits.recipe.key, words)
+            kept = np.delete(np.arange(len(self._keys)), self._left_out) if len(self._left_out) else None
+            self._draws = sampling.bound(splits, name, kept, words)
             parts["sampling"] = [type(sampling).__name__, self._draws.digest]
             words = self._seed_words(parts)
         self.digest = _digest(parts)
@@ -215,14 +213,12 @@ class Plan:
         return rows + np.searchsorted(self._left_out - np.arange(len(self._left_out)), rows, side="right")
 
     def _by_class(self, times: np.ndarray) -> dict[object, int]:
-        table, recipe = self.splits.table(self.name), self.splits.recipe
-        try:
-            codes, values = classes_of(table, recipe.label, recipe.key)
-        except SplitError:
-            return {}  # The splits have no classes: nothing to count by.
-        counts = np.zeros(len(values), np.int64)
-        np.add.at(counts, codes[self._row_numbers(np.arange(self.rows))], times)
-        return {value: int(count) for value, count in zip(values, counts, strict=True)}
+        if self.splits.recipe.labelling.multiple:
+            return {}  # A draw counts for several classes, or none.
+        codes = self.splits.class_codes(self.name)[self._row_numbers(np.arange(self.rows))]
+        counts = np.zeros(len(self.splits.classes), np.int64)
+        np.add.at(counts, codes, times)
+        return {cls: int(count) for cls, count in zip(self.splits.classes, counts, strict=True)}
 
     def _seed_words(self, parts: dict) -> tuple[int, ...]:
         return self.seed, int(_digest(parts)[:32], 16)

@@ -6,22 +6,26 @@
 
 An epoch has a number of draws; draw d of it is a row. Drawing at random with replacement would leave out a third of the
 rows that are due once. Here rows take turns: in each epoch a row is drawn as often as it is due, rounded up or down,
-and over the epochs as often as it is due. Costs 8 to 16 bytes a row.
+and over the epochs as often as it is due. Costs 8 to 20 bytes a row.
 """
 
 import dataclasses
 import hashlib
-import uuid
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 
 from tfcass.errors import OptionError, SplitError
+from tfcass.keys import key_text
 from tfcass.sharding.checks import check_count
 from tfcass.sharding.order import EpochOrder
 from tfcass.splits.naming import choices, listed
 from tfcass.splits.randomness import Stream
+
+if TYPE_CHECKING:
+    from tfcass.splits import Splits
 
 _CLASS, _OFFSET = 11, 12  # Streams of random words that must not be the same, here and in plan.py.
 _GOLDEN = 0.6180339887498949  # Steps of this size fill [0, 1) most evenly.
@@ -34,7 +38,7 @@ class ByClass:
     Attributes:
       shares: Class -> its share of the draws, relative to the others; each class of the split, 0 leaves it out. None:
         equal shares.
-      column: Column of classes; None is the label that the splits were made with.
+      column: Column of classes; None: the classes that the splits were made with, one a row.
       draws: Positions in an epoch; None: as many as the split has rows.
     """
 
@@ -50,10 +54,16 @@ class ByClass:
         if self.shares is not None and not any(self.shares.values()):
             raise OptionError(f"ByClass: shares={dict(self.shares)!r} draw nothing; give one class a share above 0")
 
-    def bound(self, table: pa.Table, label: str, key: str, words: Sequence[int]) -> "_ClassDraws":
-        """For the rows of `table`; `words` name the random streams."""
-        codes, values = classes_of(table, self.column or label, key)
-        return _ClassDraws(codes, self._quota(values, self.draws or table.num_rows), words)
+    def bound(self, splits: "Splits", name: str, kept: np.ndarray | None, words: Sequence[int]) -> "_ClassDraws":
+        """For the rows of a split, those numbered in `kept` or all; `words` name the random streams."""
+        if self.column is None:
+            codes, values = splits.class_codes(name), splits.classes
+        else:
+            codes, values = _codes(splits, name, self.column)
+        codes = codes if kept is None else codes[kept]
+        present = np.flatnonzero(np.bincount(codes))  # The others are in other splits alone.
+        codes = np.searchsorted(present, np.arange(codes.max() + 1)).astype(np.int32)[codes]
+        return _ClassDraws(codes, self._quota([values[i] for i in present], self.draws or len(codes)), words)
 
     def _quota(self, values: Sequence[object], draws: int) -> np.ndarray:
         """int64 [classes]: draws of each in an epoch, summing to `draws`."""
@@ -86,22 +96,22 @@ class ByWeight:
     def __post_init__(self) -> None:
         _check_draws(self.draws)
 
-    def bound(self, table: pa.Table, label: str, key: str, words: Sequence[int]) -> "_WeightDraws":
-        """For the rows of `table`; `words` name the random streams."""
-        column = _column(table, self.column, "ByWeight")
+    def bound(self, splits: "Splits", name: str, kept: np.ndarray | None, words: Sequence[int]) -> "_WeightDraws":
+        """For the rows of a split, those numbered in `kept` or all; `words` name the random streams."""
+        column = splits.columns(name, [self.column]).column(0)
         if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
             raise SplitError(f"ByWeight: column {self.column!r} has type {column.type}; weights are numbers")
         weights = column.to_numpy().astype(np.float64)  # Null becomes nan.
         bad = np.flatnonzero(~((weights >= 0) & np.isfinite(weights)))
         if len(bad):
-            value = column[int(bad[0])].as_py()
             raise SplitError(
-                f"ByWeight: {self.column!r} is {value} in row {_row_name(table, key, bad[0])} "
+                f"ByWeight: {self.column!r} is {column[int(bad[0])].as_py()} in row {_row_name(splits, name, bad[0])} "
                 f"({len(bad)} such rows); weights are finite and at least 0"
             )
+        weights = weights if kept is None else weights[kept]
         if not weights.any():
             raise SplitError(f"ByWeight: all weights in column {self.column!r} are 0, so that nothing is drawn")
-        return _WeightDraws(weights, self.draws or table.num_rows, words)
+        return _WeightDraws(weights, self.draws or len(weights), words)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -130,20 +140,21 @@ class Drawn:
         )
 
 
-def classes_of(table: pa.Table, name: str, key: str) -> tuple[np.ndarray, list[object]]:
-    """int64 [n], and the values that these number, ascending."""
-    column = _column(table, name, "ByClass")
+def _codes(splits: "Splits", name: str, asked: str) -> tuple[np.ndarray, list[object]]:
+    """int32 [n], and the values of a column that these number, ascending."""
+    column = splits.columns(name, [asked]).column(0)
     kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
-    if pa.types.is_nested(kind) or pa.types.is_floating(kind):
-        raise SplitError(f"ByClass: column {name!r} has type {kind}; classes are integers, booleans or strings")
+    if not (pa.types.is_integer(kind) or pa.types.is_boolean(kind) or pa.types.is_string(kind)):
+        raise SplitError(f"ByClass: column {asked!r} has type {kind}; classes are integers, booleans or strings")
     if column.null_count:
-        first = column.is_null().to_numpy().argmax()
-        raise SplitError(f"ByClass: column {name!r} is null in row {_row_name(table, key, first)}")
+        raise SplitError(
+            f"ByClass: column {asked!r} is null in row {_row_name(splits, name, column.is_null().to_numpy().argmax())}"
+        )
     encoded = column.cast(kind).combine_chunks().dictionary_encode()
     encoded = encoded.combine_chunks() if isinstance(encoded, pa.ChunkedArray) else encoded
     values = encoded.dictionary.to_pylist()
     ascending = sorted(range(len(values)), key=values.__getitem__)
-    code_of = np.empty(len(values), np.int64)
+    code_of = np.empty(len(values), np.int32)
     code_of[ascending] = np.arange(len(values))
     return code_of[encoded.indices.to_numpy()], [values[i] for i in ascending]
 
@@ -159,7 +170,7 @@ class _ClassDraws:
         self._begin = np.cumsum(self._sizes) - self._sizes
         self._quota, self._ends = quota, np.cumsum(quota)
         self.draws = int(quota.sum())
-        self.digest = hashlib.sha256(quota.tobytes() + codes.astype("<i8").tobytes()).hexdigest()
+        self.digest = hashlib.sha256(quota.tobytes() + codes.astype("<i4").tobytes()).hexdigest()
         self._passes: dict[tuple[int, int], EpochOrder] = {}  # Those used last: most calls go on where one ended.
 
     def rows(self, epoch: int, draws: np.ndarray) -> np.ndarray:
@@ -211,12 +222,5 @@ def _check_draws(draws: object) -> None:
         check_count("draws", draws, least=1)
 
 
-def _column(table: pa.Table, name: str, asked_by: str) -> pa.ChunkedArray:
-    if name not in table.column_names:
-        raise SplitError(f"{asked_by}: column {name!r} is not in the splits' table {choices(name, table.column_names)}")
-    return table.column(name)
-
-
-def _row_name(table: pa.Table, key: str, row: int) -> str:
-    value = table.column(key)[int(row)].as_py()
-    return f"{key}={uuid.UUID(bytes=value) if isinstance(value, bytes) else value}"
+def _row_name(splits: "Splits", name: str, row: int) -> str:
+    return f"{splits.recipe.key}={key_text(splits.keys(name)[row])}"

@@ -1,74 +1,148 @@
-"""Groups -> splits: each group whole, class counts as close to the asked ratios as the groups allow.
+"""Groups -> splits: each group whole, shares of strata as close to the asked ratios as the groups allow.
 
-Cost of an assignment: the sum over splits s and classes c of (have[s,c] - target[s,c])^2 / (target[s,c] * total[c]). It
-sees what is missing or too much relative to both the split and the class, so that small splits and rare classes weigh
-as much as large ones.
-Search: groups by falling size, each where it costs least, then single moves while they help; from several seeded
-orders, of which the best is kept.
-A group touches only its own classes, so a step costs (its classes x splits), whatever the number of classes.
+Cost of an assignment, after the number of strata that are absent from a split: the sum over splits s and strata c of
+(have[s,c] - target[s,c])^2 / (target[s,c] * total[c]). It sees what is missing or too much relative to both the split
+and the stratum, so that small splits and rare classes weigh as much as large ones.
+
+assign_groups  few groups: all assignments are tried (every.py). Else search.py, from several seeded orders
+assign_rows    each row a group of its own: exact, without a search
+Problem        the cost in whole numbers: sums do not depend on the order in which a machine adds
 """
 
 import dataclasses
+import functools
 
 import numpy as np
 
+from tfcass.splits.cells import Cells
 from tfcass.splits.randomness import Stream
 
 FREE = -1
 _STARTS = 24  # Orders tried when groups are few ...
-_STARTED_GROUPS = 6_000  # ... falling so that about this many groups are placed in all: above it, one order.
-_MAX_PASSES = 12
+_STARTED_CELLS = 12_000  # ... falling so that about this many cells are placed in all: above it, one order.
 
 
-@dataclasses.dataclass(frozen=True)
-class Cells:
-    """Rows counted by (group, class), empty cells left out: group g has cells start[g] .. start[g + 1]."""
+@dataclasses.dataclass(frozen=True, eq=False)
+class Problem:
+    """What to assign.
 
-    start: np.ndarray  # int64 [n_groups + 1]
-    cls: np.ndarray  # int64 [n_cells]
-    count: np.ndarray  # float64 [n_cells], so that costs need no casts
-    n_classes: int
+    Attributes:
+      cells: Rows by group and stratum. Every group has a cell.
+      ratios: float64 [n_splits], positive, sum 1.
+      fixed: int64 [n_groups]: the split of a group that stays there, else FREE.
+      required: bool [n_strata]: must be in every split.
+    """
 
-    @classmethod
-    def count_rows(cls, row_group: np.ndarray, row_class: np.ndarray, n_groups: int, n_classes: int) -> "Cells":
-        cells, counts = np.unique(row_group * n_classes + row_class, return_counts=True)
-        start = np.searchsorted(cells // n_classes, np.arange(n_groups + 1))
-        return cls(start, cells % n_classes, counts.astype(np.float64), n_classes)
+    cells: Cells
+    ratios: np.ndarray
+    fixed: np.ndarray
+    required: np.ndarray
 
     @property
-    def n_groups(self) -> int:
-        return len(self.start) - 1
+    def n_splits(self) -> int:
+        return len(self.ratios)
 
-    def totals(self) -> np.ndarray:
-        """float64 [n_classes]: rows of each class."""
-        return np.bincount(self.cls, weights=self.count, minlength=self.n_classes)
+    @functools.cached_property
+    def unit_bits(self) -> int:
+        """A whole stratum counts about 2**unit_bits: as much as sums of squares over all strata can bear in 64 bits."""
+        return min(30, (61 - int(self.cells.n_strata).bit_length()) // 2)
+
+    @functools.cached_property
+    def _unit(self) -> np.ndarray:
+        """int64 [n_strata]: what a row of each stratum counts."""
+        return np.maximum(1, (1 << self.unit_bits) // np.maximum(1, self.cells.totals()))
+
+    @functools.cached_property
+    def mass(self) -> np.ndarray:
+        """int64 [n_cells]: each cell's part of its stratum."""
+        return self.cells.count * self._unit[self.cells.stratum]
+
+    @functools.cached_property
+    def square(self) -> np.ndarray:
+        """int64 [n_groups]: the sum of squared masses."""
+        return np.add.reduceat(self.mass * self.mass, self.cells.start[:-1])
+
+    @functools.cached_property
+    def share(self) -> np.ndarray:
+        """int64 [n_groups]: the sum of masses."""
+        return np.add.reduceat(self.mass, self.cells.start[:-1])
+
+    @functools.cached_property
+    def target(self) -> np.ndarray:
+        """int64 [n_strata, n_splits]: the mass that each split should have."""
+        total = (self.cells.totals() * self._unit).astype(np.float64)
+        return np.rint(total[:, None] * self.ratios).astype(np.int64)
+
+    @functools.cached_property
+    def inverse(self) -> np.ndarray:
+        """float64 [n_splits]: what a squared gap costs."""
+        return 1.0 / self.ratios
+
+    @property
+    def tiny(self) -> float:
+        """Gains below this are none."""
+        return 1e-12 * 4.0**self.unit_bits
 
 
-def assign_groups(cells: Cells, ratios: np.ndarray, fixed: np.ndarray, stream: Stream) -> np.ndarray:
-    """Which split each group goes to.
+def assign_groups(
+    cells: Cells, ratios: np.ndarray, fixed: np.ndarray, stream: Stream, *, required: np.ndarray | None = None
+) -> np.ndarray:
+    """Which split each group goes to: int64 [n_groups].
 
     Args:
-      cells: Rows by group and class.
+      cells: Rows by group and stratum.
       ratios: float64 [n_splits], positive, sum 1.
       fixed: int64 [n_groups]: the split of a group that the user placed, else FREE.
       stream: Breaks ties and draws the orders.
-    Returns:
-      int64 [n_groups]. A class can be absent from a split only if no single move brings it there.
+      required: bool [n_strata]: strata that must be in every split; None: all.
     """
-    starts = max(1, min(_STARTS, _STARTED_GROUPS // max(1, cells.n_groups)))
-    attempts = (_Attempt(cells, ratios, fixed).run(stream) for _ in range(starts))
-    return min(attempts, key=lambda attempt: attempt.cost()).split_of
+    from tfcass.splits.every import best_of_every, can_try_every
+    from tfcass.splits.search import Search
+
+    required = np.ones(cells.n_strata, bool) if required is None else required
+    problem = Problem(cells, ratios, fixed, required)
+    if can_try_every(problem):
+        return best_of_every(problem, stream)
+    starts = max(1, min(_STARTS, _STARTED_CELLS // max(1, len(cells.stratum))))
+    return min((Search(problem, stream).run() for _ in range(starts)), key=Search.cost).split_of
 
 
-def assign_rows(row_class: np.ndarray, ratios: np.ndarray, n_classes: int, stream: Stream) -> np.ndarray:
-    """As assign_groups where each row is a group of its own: exact, without a search. Returns int64 [n]."""
-    order = np.lexsort((stream.priorities(len(row_class)), row_class))
+def assign_rows(
+    row_class: np.ndarray,
+    ratios: np.ndarray,
+    n_classes: int,
+    stream: Stream,
+    *,
+    within: np.ndarray | None = None,
+    have: np.ndarray | None = None,
+) -> np.ndarray:
+    """As assign_groups where each row is a group of its own: exact by class. Returns int16 [n].
+
+    Args:
+      row_class: Integers [n].
+      within: Integers [n]: what else should be spread evenly, inside each class.
+      have: int64 [n_splits, n_classes]: rows that the splits have already; the shares asked are of all.
+    """
     counts = np.bincount(row_class, minlength=n_classes)
-    position = np.arange(len(order)) - np.repeat(np.cumsum(counts) - counts, counts)
-    bounds = np.cumsum([apportion(int(count), ratios) for count in counts], axis=1)
-    split_of = np.empty(len(order), np.int64)
-    split_of[order] = (position[:, None] >= bounds[row_class[order], :-1]).sum(axis=1)
+    parts = np.stack([_fill(int(n), ratios, None if have is None else have[:, c]) for c, n in enumerate(counts)])
+    order = stream.shuffled(len(row_class))
+    dealt = np.repeat(np.tile(np.arange(len(ratios), dtype=np.int16), n_classes), parts.reshape(-1))
+    if within is not None:
+        order = order[np.argsort(within[order], kind="stable")]
+        dealt = dealt[_interleaved(parts)]
+    narrow = row_class.astype(np.int16) if n_classes < 1 << 15 else row_class  # Sorted in linear time.
+    order = order[np.argsort(narrow[order], kind="stable")]
+    split_of = np.empty(len(order), np.int16)
+    split_of[order] = dealt
     return split_of
+
+
+def _interleaved(parts: np.ndarray) -> np.ndarray:
+    """An order of the rows that `parts` (int64 [n_classes, n_splits]) counts, in which splits alternate in a class."""
+    flat = parts.reshape(-1)
+    number = np.arange(flat.sum()) - np.repeat(np.cumsum(flat) - flat, flat)
+    place = (number + 0.5) / np.repeat(flat, flat)
+    return np.lexsort((place, np.repeat(np.repeat(np.arange(len(parts)), parts.shape[1]), flat)))
 
 
 def apportion(total: int, weights: np.ndarray) -> np.ndarray:
@@ -80,65 +154,23 @@ def apportion(total: int, weights: np.ndarray) -> np.ndarray:
     return parts
 
 
-class _Attempt:
-    """One search from one order."""
+def _fill(total: int, ratios: np.ndarray, have: np.ndarray | None) -> np.ndarray:
+    """How many of `total` rows each split gets, so that with what it has the shares come closest to `ratios`.
 
-    def __init__(self, cells: Cells, ratios: np.ndarray, fixed: np.ndarray) -> None:
-        self._cells = cells
-        self._totals = cells.totals()
-        self._target = ratios[:, None] * self._totals
-        self._scale = 1.0 / (self._target * self._totals)
-        self._fixed = fixed
-        self._have = np.zeros_like(self._target)
-        self.split_of = fixed.copy()
-        for group in np.flatnonzero(fixed != FREE):
-            self._put(group, fixed[group])
-
-    def run(self, stream: Stream) -> "_Attempt":
-        order = self._order(stream)
-        for group in order:
-            self._put(group, int(np.argmin(self._costs(group))))
-        for _ in range(_MAX_PASSES):
-            moved = [group for group in order if self._move(group)]
-            if not moved:
-                break
-        return self
-
-    def cost(self) -> tuple[int, float]:
-        absent = int((self._have == 0).sum())
-        return absent, float(((self._have - self._target) ** 2 * self._scale).sum())
-
-    def _order(self, stream: Stream) -> np.ndarray:
-        """Free groups by falling size, drawn at random among those of about equal size (same power of two)."""
-        cells = self._cells
-        share = np.add.reduceat(cells.count / self._totals[cells.cls], cells.start[:-1])
-        order = np.lexsort((stream.priorities(cells.n_groups), -np.frexp(share)[1]))
-        return order[self._fixed[order] == FREE]
-
-    def _cell(self, group: int) -> tuple[np.ndarray, np.ndarray]:
-        cells = slice(self._cells.start[group], self._cells.start[group + 1])
-        return self._cells.cls[cells], self._cells.count[cells]
-
-    def _costs(self, group: int) -> np.ndarray:
-        """float64 [n_splits]: what the cost grows by when `group` joins."""
-        cls, count = self._cell(group)
-        gap = self._have[:, cls] - self._target[:, cls]
-        # Rounded, so that a tie is a tie whatever the order in which this machine adds.
-        return np.round((count * (count + 2.0 * gap) * self._scale[:, cls]).sum(axis=1), 10)
-
-    def _put(self, group: int, split: int, sign: int = 1) -> None:
-        cls, count = self._cell(group)
-        self._have[split, cls] += sign * count
-        self.split_of[group] = split
-
-    def _move(self, group: int) -> bool:
-        """Moves `group` to where it brings most absent classes and, among these, costs least. True when it moved."""
-        here = int(self.split_of[group])
-        self._put(group, here, sign=-1)
-        brings = (self._have[:, self._cell(group)[0]] == 0).sum(axis=1)
-        costs = np.where(brings == brings.max(), self._costs(group), np.inf)
-        best = int(np.argmin(costs))
-        if costs[best] == costs[here]:
-            best = here
-        self._put(group, best)
-        return best != here
+    No split goes without as long as there is a row for each.
+    """
+    have = np.zeros(len(ratios), np.int64) if have is None else have
+    parts = np.zeros(len(ratios), np.int64)
+    open_ = np.ones(len(ratios), bool)
+    while total and open_.any():  # Splits that have too much already get none, and the others share what is there.
+        wanted = (total + have[open_].sum()) * ratios[open_] / ratios[open_].sum() - have[open_]
+        if (wanted >= 0).all():
+            parts[open_] = apportion(total, wanted)
+            break
+        open_[np.flatnonzero(open_)[wanted < 0]] = False
+    for split in np.flatnonzero(parts + have == 0):
+        giving = np.argmax(np.where(parts + have > 1, parts, 0))
+        if parts[giving] > 0 and parts[giving] + have[giving] > 1:
+            parts[giving] -= 1
+            parts[split] += 1
+    return parts

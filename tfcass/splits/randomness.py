@@ -20,3 +20,18 @@ class Stream:
     def permutation(self, n: int) -> np.ndarray:
         """int64 [n]: a uniformly drawn order of range(n)."""
         return np.argsort(self.priorities(n), kind="stable")
+
+    def shuffled(self, n: int) -> np.ndarray:
+        """int64 [n]: an order of range(n), drawn several times faster than by permutation(), and another one.
+
+        A word's leading bits and a position are sorted as one word. Positions whose leading bits are the same, of which
+        there are hardly any, keep their order.
+        """
+        bits = np.uint64(max(0, n - 1).bit_length())
+        words = self.priorities(n)
+        words >>= bits
+        words <<= bits
+        words |= np.arange(n, dtype=np.uint64)
+        words.sort()
+        words &= (np.uint64(1) << bits) - np.uint64(1)
+        return words.view(np.int64)

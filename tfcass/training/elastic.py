@@ -23,6 +23,7 @@ rank, so that any number of processes can go on from it. Horovod's own TensorFlo
 """
 
 import json
+import logging
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -36,6 +37,9 @@ from tfcass.errors import MissingExtraError, OptionError, SplitError, TfcassErro
 from tfcass.keys import key_text
 from tfcass.sharding import Cursor, Part, Plan, Shard
 from tfcass.training import ranks
+from tfcass.training.messages import plain_message
+
+_log = logging.getLogger("tfcass.training")
 
 # In the message of an error by which TensorFlow tells that another process is gone.
 _LOST = re.compile(r"horovod|gloo", re.IGNORECASE)
@@ -254,16 +258,27 @@ def run_elastic(train: Callable[[ElasticState], None], state: ElasticState) -> N
                 return train(state)
             except HostsUpdatedInterrupt:
                 pass  # At a commit: nothing to undo.
-            except (HorovodInternalError, tf.errors.UnknownError) as error:
-                if isinstance(error, tf.errors.UnknownError) and not _LOST.search(error.message):
+            except (HorovodInternalError, tf.errors.OpError) as error:
+                if isinstance(error, tf.errors.OpError) and not tells_of_a_loss(error):
                     raise
                 state.restore()
+                _log.warning("another process is gone: back to the last commit, %s (%s)", state.cursor, _plain(error))
             hvd.shutdown()
             hvd.init()  # Waits until the launcher knows who takes part.
             listener.on_reset()
     finally:
         notification_manager.remove_listener(listener)
         state._horovod = None
+
+
+def _plain(error: Exception) -> str:
+    """The end of its message, where the cause stands."""
+    return plain_message(error)[-200:] if isinstance(error, tf.errors.OpError) else str(error)
+
+
+def tells_of_a_loss(error: tf.errors.OpError) -> bool:
+    """Whether an exchange failed because another process is gone; else it is an error of rows or of a user's code."""
+    return isinstance(error, tf.errors.UnknownError | tf.errors.AbortedError) and bool(_LOST.search(error.message))
 
 
 def _listener(hvd):

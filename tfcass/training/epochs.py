@@ -105,7 +105,12 @@ class EpochParts:
 
         def batches_of(epoch: tf.Tensor, first: tf.Tensor) -> tf.data.Dataset:
             keys = tf.ensure_shape(tf.numpy_function(keys_of, [epoch, first], tf.uint8), [None, 16])
-            return tf.data.Dataset.from_tensor_slices(keys).batch(self._batch_size)
+            # Slices that are batches: batching key by key costs twice the CPU.
+            whole = tf.shape(keys)[0] // self._batch_size
+            batches = tf.reshape(keys[: whole * self._batch_size], [whole, self._batch_size, 16])
+            rest = keys[whole * self._batch_size :]
+            rests = tf.repeat(rest[None], tf.cast(tf.size(rest) > 0, tf.int32), axis=0)  # One, or none.
+            return tf.data.Dataset.from_tensor_slices(batches).concatenate(tf.data.Dataset.from_tensor_slices(rests))
 
         def chunks_of(epoch: tf.Tensor) -> tf.data.Dataset:
             firsts = tf.data.Dataset.range(0, self._rows(epoch), chunk)

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from tfcass.errors import TfcassError
 from tfcass.keys import key_text
-from tfcass.splits.rows import key_order
+from tfcass.splits.columns import key_order
 
 
 class KeyJournal:

@@ -17,9 +17,9 @@ class Profile(keras.callbacks.Callback):
         model.fit(..., callbacks=[..., training.Profile("out/profile", first=11, last=20)])
         tensorboard --logdir out/profile          # with the package tensorboard-plugin-profile; docs/profiling.md
 
-    The trace has TfcassFetch::Rows (an element given to the pipeline: rows, bytes, table), TfcassFetch::Wait (the
-    pipeline waited for Cassandra: hosts, replies) and TensorFlow's own events. Of an epoch shorter than `first` the
-    last step is recorded.
+    The trace has "train" (a step, the wait for its batch included), TfcassFetch::Rows (an element given to the
+    pipeline: rows, bytes, table), TfcassFetch::Wait (the pipeline waited for Cassandra: hosts, replies) and
+    TensorFlow's own events. Of an epoch shorter than `first` the last step is recorded.
 
     Args:
       folder: Made if it is absent; a new trace is added to those in it.
@@ -36,6 +36,7 @@ class Profile(keras.callbacks.Callback):
             raise OptionError(f"first={first!r}, last={last!r}: expected steps with 1 <= first <= last")
         self._folder, self._first, self._last = Path(folder), first, last
         self._state = "before"
+        self._step: tf.profiler.experimental.Trace | None = None
 
     def on_train_begin(self, logs: dict | None = None) -> None:
         self._state = "before" if ranks.is_first() else "after"
@@ -51,8 +52,15 @@ class Profile(keras.callbacks.Callback):
             except (OSError, tf.errors.OpError) as error:
                 raise TfcassError(f"cannot write a trace to {self._folder}: {error}") from error
             self._state = "recording"
+        if self._state == "recording":
+            # By these TensorBoard tells one step from the next.
+            self._step = tf.profiler.experimental.Trace("train", step_num=batch + 1, _r=1)
+            self._step.__enter__()
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+        if self._step is not None:
+            self._step.__exit__(None, None, None)
+            self._step = None
         if batch + 1 >= self._last:
             self._stop()
 
