@@ -1,82 +1,118 @@
-"""Reads and writes Cassandra tables in any Beam pipeline. Rows are dicts.
+"""Reads and writes Apache Cassandra tables in any Beam pipeline: any table, dicts or typed rows.
+
+Needs `pip install 'tfcass[beam]'` and a cluster, which is told of once::
+
+    import apache_beam as beam
+    import tfcass
+    from beam_pipelines.cassandraio import ReadFromCassandra, WriteToCassandra
+
+    cluster = tfcass.Cluster(["10.0.0.1", "10.0.0.2"], local_dc="dc1",
+                             auth=tfcass.PasswordAuth("etl", password_env="CASS_PW"), tls=tfcass.Tls(ca="ca.pem"))
+
+The Cluster travels to the workers inside the job, and the password by reference: each worker needs the environment
+variable (or `password_file=`). Each worker process opens one session, which its threads share.
 
 Write
 -----
 ::
 
-    from beam_pipelines.cassandraio import WriteToCassandra
+    with beam.Pipeline() as pipeline:
+        result = (
+            pipeline
+            | beam.Create([{"city": "Aachen", "day": 1, "mm": 3.5}, {"city": "Aachen", "day": 2, "mm": None}])
+            | WriteToCassandra("weather.rain_by_city", cluster=cluster)
+        )
+        result.written | beam.Map(print)   # {'city': 'Aachen', 'day': 1}: the primary key of each acknowledged row
+        result.dead | beam.Map(print)      # DeadLetter(row=..., stage='write weather.rain_by_city', error=..., ...)
 
-    result = rows | WriteToCassandra("ks.data_by_uuid", cluster=cluster, columns=("patch_id", "label", "data"))
-    result.written | ...   # the primary key of each row, once the cluster has acknowledged it
-    result.dead | ...      # DeadLetter: rows that cannot be written, and why
-
-`cluster` is a tfcass.Cluster. Give the password by reference (`PasswordAuth(..., password_env=...)`): the Cluster
-travels to the workers inside the job. Settings of WriteOptions are keyword arguments: `max_in_flight=64`.
+Rows are dicts, NamedTuples, beam.Row or dataclass instances. All columns of the table are written unless `columns`
+names some, the primary key among them. None is a null.
 
 * A row is in `written` only after its acknowledgement at the asked consistency, and every row of the input ends in
   `written` or `dead`, or its bundle fails. What follows `written` may therefore rely on the row being there.
+* A runner may run a bundle again. Rows are then written again, in place: give them keys made from their content, and
+  not from a clock or chance. Writing twice is harmless then, and so is running the whole pipeline again.
+* Rows go through one prepared statement, `max_in_flight` at a time and no more than `max_in_flight_bytes`. Small rows
+  of one partition that arrive near each other share a request (an unlogged batch of at most 4 KiB); rows of different
+  partitions never do, as that only loads the coordinator. Two rows of the input with the same key: either may win.
+* Timeouts, overload, too few replicas and lost connections are tried again, after growing, jittered waits that hold up
+  the rows behind them. A cluster that is away altogether, at the start or later, is waited for, `fail_after_s` long
+  (60 s); then the bundle fails, and no row becomes a dead letter for that.
+* Dead letters are for what no waiting mends: too large, a wrong type, a column missing, refused by the server. `error`
+  says why, `input` is the element as it came, unless `keep_input=False`, and `row` its key. Write them to a file, mend
+  them, and run them again.
+* `max_failed=100` fails the pipeline above 100 dead letters, `max_failed=0.01` above 1 % of the rows, `max_failed=0` at
+  the first one. By default any number is allowed, and it is for you to look at `dead`. A share is known when all rows
+  are (in a streaming pipeline: all of a window).
 * `emit` names what `written` carries instead of the primary key; entries of a row that are not columns may travel
-  along. Leave the blob out: it is gone from memory once written.
-* A runner may run a bundle again. Rows are then written again, in place: give them ids made from their content.
-* Timeouts, overload and lost connections are retried with growing, jittered waits. Dead letters are for what no retry
-  mends (too large, wrong type, refused) and for rows whose attempts are used up; a cluster that answers nothing at all
-  fails the bundle.
+  along. That is how two tables are written one after the other::
+
+    data = rows | "Data" >> WriteToCassandra("ks.data_by_uuid", cluster=cluster, columns=("patch_id", "data"),
+                                             emit=("patch_id", "slide", "x", "y"))
+    data.written | "Metadata" >> WriteToCassandra("ks.metadata", cluster=cluster)
 
 Read
 ----
 ::
 
-    from beam_pipelines.cassandraio import ReadFromCassandra
+    class Rain(typing.NamedTuple):
+        city: str
+        day: int
+        mm: float | None
 
-    rows = pipeline | ReadFromCassandra("ks.metadata_by_nat", cluster=cluster, columns=("patch_id", "label"))
+    with beam.Pipeline() as pipeline:
+        rows = pipeline | ReadFromCassandra("weather.rain_by_city", cluster=cluster, rows=Rain)
+        rows | beam.GroupBy("city").aggregate_field("mm", max, "most") | beam.Map(print)
 
-Every row comes once, in no order, as a dict. The table's tokens are cut into ranges, which workers read page by page. A
-table that changes meanwhile is read as Cassandra gives it: rows are not a snapshot.
+Every row comes once, in no order. `rows=` says as what: dicts (the default); a NamedTuple, whose fields are the columns
+that are read and whose types are Beam's schema; or `beam.Row`, whose schema is that of the live table, which is looked
+at when the pipeline is built.
 
-Metrics (namespace `tfcass.cassandraio`): rows_written, rows_read, row_bytes, retries, dead_letters, write_ms.
+* `columns=("city", "mm")` reads no others. `where={"day": 1}` or `where=("day >= ? AND day < ?", [1, 8])` is compared
+  on the server (ALLOW FILTERING: every row is still looked at there).
+* The token ring is cut into `ranges` pieces, spread over the workers. A runner with dynamic rebalancing (Dataflow) cuts
+  them further while they are read, at any token; others (Flink, the local runner) read them as they are.
+* Pages have at most `page_rows` rows and about 4 MiB, and the next one travels while the rows of one are processed. A
+  page that fails is asked for again: a node that is down costs time and no row, as long as a replica of each row is up
+  that `consistency` can do with.
+* Rows that change meanwhile are read as Cassandra gives them: this is no snapshot. The default, LOCAL_ONE, may miss
+  what was written a moment ago; LOCAL_QUORUM sees all that was written with LOCAL_QUORUM.
+
+Metrics
+-------
+Namespace `tfcass.cassandraio`. Counters: rows_written, requests (fewer than rows where rows shared one), retries,
+dead_letters, rows_read, read_retries. Distributions: row_bytes, write_ms (from the first attempt to the reply), read_ms
+(a piece of the ring).
+
+Files
+-----
+write_fn.py, read_fn.py   the DoFns                 row_writer.py      bounds, batches, retries, without Beam
+typed_rows.py             rows of every kind        token_ranges.py    the ring in pieces, pages of one
+failure_limit.py          max_failed                statements.py, retries.py, sessions.py
 """
 
 import dataclasses
-import time
-from collections.abc import Iterator, Mapping, Sequence
+import difflib
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import apache_beam as beam
-from apache_beam.metrics import Metrics
-from apache_beam.pvalue import TaggedOutput
 from apache_beam.transforms.display import DisplayDataItem
-from apache_beam.utils.windowed_value import WindowedValue
 
-from beam_pipelines.row_writer import Outcome, RowWriter, WriteOptions
-from beam_pipelines.sessions import SESSIONS
-from beam_pipelines.statements import CONSISTENCIES, prepare_insert, prepare_token_range
-from beam_pipelines.token_ranges import read_pages, token_ranges
+from beam_pipelines.failure_limit import FailAbove, TooManyFailures, check_limit
+from beam_pipelines.read_fn import ReadFn, ReadSettings
+from beam_pipelines.row_writer import WriteOptions
+from beam_pipelines.statements import CONSISTENCIES, check_where
+from beam_pipelines.token_ranges import token_ranges
+from beam_pipelines.typed_rows import check_row_type, columns_of, element_type
+from beam_pipelines.write_fn import DeadLetter, WriteFn, WriteSettings
 from tfcass.errors import OptionError
 from tfcass.schema import describe_table
 
 if TYPE_CHECKING:
     from tfcass.cluster import Cluster
 
-__all__ = ["DeadLetter", "ReadFromCassandra", "WriteOptions", "WriteResult", "WriteToCassandra"]
-
-_NAMESPACE = "tfcass.cassandraio"
-
-
-@dataclasses.dataclass(frozen=True)
-class DeadLetter:
-    """Something that could not be processed, with enough to try it again.
-
-    Attributes:
-      row: What identifies it: the primary key of a row and what `emit` named.
-      stage: Where it failed, such as "write ks.data_by_uuid".
-      error: Why.
-      attempts: How often it was tried.
-    """
-
-    row: Mapping[str, Any]
-    stage: str
-    error: str
-    attempts: int = 0
+__all__ = ["DeadLetter", "ReadFromCassandra", "TooManyFailures", "WriteOptions", "WriteResult", "WriteToCassandra"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,7 +129,7 @@ class WriteResult:
 
 
 class WriteToCassandra(beam.PTransform):
-    """Writes a PCollection of dicts to a table; the module's docstring shows it at work.
+    """Writes a PCollection of rows to a table; the module's docstring shows it at work.
 
     Args:
       table: "keyspace.table".
@@ -101,10 +137,15 @@ class WriteToCassandra(beam.PTransform):
       columns: What is written, the primary key among it; a row that lacks one is a dead letter, None is a null. None
         means every column of the table.
       emit: Entries of a row that `written` and dead letters carry; None means its primary key.
+      keep_input: Whether a dead letter carries the whole element. False where that is large and can be made again.
+      max_failed: Dead letters above which the pipeline fails: a count as int, a share in [0, 1) as float, None for any.
       **settings: Fields of WriteOptions.
+    Returns:
+      WriteResult.
     Raises:
       tfcass.OptionError: A setting is outside what is accepted.
       tfcass.ClusterError, tfcass.SchemaError: On a worker: no connection, or no such table or column.
+      TooManyFailures: On a worker: see `max_failed`.
     """
 
     def __init__(
@@ -114,138 +155,62 @@ class WriteToCassandra(beam.PTransform):
         cluster: "Cluster",
         columns: Sequence[str] | None = None,
         emit: Sequence[str] | None = None,
+        keep_input: bool = True,
+        max_failed: int | float | None = None,
         **settings: Any,
     ) -> None:
         super().__init__()
         known = [field.name for field in dataclasses.fields(WriteOptions)]
         for name in settings:
             if name not in known:
-                raise OptionError(f"unknown setting {name!r} (has: {', '.join(known)})")
-        self._write = _WriteFn(
-            table,
-            cluster,
-            None if columns is None else tuple(columns),
-            None if emit is None else tuple(emit),
-            WriteOptions(**settings),
+                near = difflib.get_close_matches(name, known, n=1)
+                hint = f"; did you mean {near[0]!r}?" if near else ""
+                raise OptionError(f"unknown setting {name!r} (has: {', '.join(known)}){hint}")
+        check_limit(max_failed)
+        self._settings = WriteSettings(
+            table=table,
+            cluster=cluster,
+            columns=_names("columns", columns),
+            emit=_names("emit", emit),
+            keep_input=keep_input,
+            max_failed=max_failed,
+            options=WriteOptions(**settings),
         )
 
     @beam.typehints.no_annotations  # Beam takes a return annotation for a PCollection's element type, and warns.
     def expand(self, rows: beam.PCollection) -> WriteResult:
-        outputs = rows | "Write" >> beam.ParDo(self._write).with_outputs(_WriteFn.DEAD, main="written")
-        return WriteResult(written=outputs["written"], dead=outputs[_WriteFn.DEAD])
+        write = WriteFn(self._settings)
+        outputs = rows | "Write" >> beam.ParDo(write).with_outputs(WriteFn.DEAD, main="written")
+        written, dead = outputs["written"], outputs[WriteFn.DEAD]
+        if self._settings.max_failed is not None:
+            _ = (written, dead) | "Limit" >> FailAbove(self._settings.max_failed, self._settings.table)
+        return WriteResult(written=written, dead=dead)
 
     def display_data(self) -> dict[str, Any]:
-        return self._write.display_data()
-
-
-class _WriteFn(beam.DoFn):
-    """Keeps many writes on the way, and emits each row's key or dead letter once its reply has been read."""
-
-    DEAD = "dead"
-
-    def __init__(
-        self,
-        table: str,
-        cluster: "Cluster",
-        columns: tuple[str, ...] | None,
-        emit: tuple[str, ...] | None,
-        options: WriteOptions,
-    ) -> None:
-        self._table = table
-        self._cluster = cluster
-        self._columns = columns
-        self._emit = emit
-        self._options = options
-        self._stage = f"write {table}"
-        self._session: Any = None
-        self._rows_written = Metrics.counter(_NAMESPACE, "rows_written")
-        self._row_bytes = Metrics.distribution(_NAMESPACE, "row_bytes")
-        self._retries = Metrics.counter(_NAMESPACE, "retries")
-        self._dead_letters = Metrics.counter(_NAMESPACE, "dead_letters")
-        self._write_ms = Metrics.distribution(_NAMESPACE, "write_ms")
-
-    def setup(self) -> None:
-        self._session = SESSIONS.acquire(self._cluster)
-        table = describe_table(self._cluster, self._table)
-        columns = table.select(self._columns or tuple(table.columns))
-        self._written_columns = self._columns or tuple(table.columns)
-        self._emitted = self._emit or table.primary_key
-        self._dead_row = tuple(dict.fromkeys((*table.primary_key, *self._emitted)))
-        self._prepared = prepare_insert(self._session, table, columns, consistency=self._options.consistency)
-
-    def start_bundle(self) -> None:
-        self._writer = RowWriter(self._session, self._prepared, self._options)
-        self._retries_counted = 0
-
-    def process(
-        self, row: Mapping[str, Any], timestamp: Any = beam.DoFn.TimestampParam, window: Any = beam.DoFn.WindowParam
-    ) -> Iterator[Any]:
-        where = (timestamp, window)
-        missing = [name for name in self._written_columns if name not in row]
-        if missing:
-            has = ", ".join(row)
-            error = f"the row has no {', '.join(missing)} (has: {has}); pass None for a null"
-            yield self._dead(row, where, error, attempts=0)
-        else:
-            # The blob is dropped here: from now on only the request holds it.
-            kept = {name: row[name] for name in self._dead_row if name in row}
-            self._writer.submit([row[name] for name in self._written_columns], (kept, where))
-        for outcome in self._writer.completed():
-            yield self._output(outcome)
-
-    def finish_bundle(self) -> Iterator[Any]:
-        for outcome in self._writer.drain():
-            yield self._output(outcome)
-
-    def teardown(self) -> None:
-        if self._session is not None:
-            self._session = None
-            SESSIONS.release(self._cluster)
-
-    def display_data(self) -> dict[str, Any]:
-        """Table, address and bounds; nothing of the credentials."""
-        return {
-            "table": DisplayDataItem(self._table, label="Table"),
-            "contact_points": DisplayDataItem(", ".join(self._cluster.contact_points), label="Contact points"),
-            "columns": DisplayDataItem(", ".join(self._columns or ("all",)), label="Columns"),
-            "max_in_flight": DisplayDataItem(self._options.max_in_flight, label="Rows in flight"),
-            "consistency": DisplayDataItem(self._options.consistency, label="Consistency"),
-        }
-
-    def _output(self, outcome: Outcome) -> Any:
-        if self._writer.retries > self._retries_counted:
-            self._retries.inc(self._writer.retries - self._retries_counted)
-            self._retries_counted = self._writer.retries
-        row, where = outcome.ticket
-        if outcome.error is not None:
-            return self._dead(row, where, outcome.error, outcome.attempts)
-        self._rows_written.inc()
-        self._row_bytes.update(outcome.row_bytes)
-        self._write_ms.update(outcome.elapsed_ms)
-        timestamp, window = where
-        return WindowedValue({name: row.get(name) for name in self._emitted}, timestamp, (window,))
-
-    def _dead(self, row: Mapping[str, Any], where: tuple[Any, Any], error: str, attempts: int) -> TaggedOutput:
-        self._dead_letters.inc()
-        kept = {name: row[name] for name in self._dead_row if name in row}
-        timestamp, window = where
-        letter = DeadLetter(kept, self._stage, error, attempts)
-        return TaggedOutput(self.DEAD, WindowedValue(letter, timestamp, (window,)))
+        return WriteFn(self._settings).display_data()
 
 
 class ReadFromCassandra(beam.PTransform):
-    """Reads a whole table as dicts; the module's docstring shows it at work.
+    """Reads a table; the module's docstring shows it at work.
 
     Args:
       table: "keyspace.table".
       cluster: How the cluster is reached.
-      columns: What is read; None means every column.
+      columns: What is read; None means every column, or the fields of `rows`.
+      where: Rows must meet it: column -> value, or (CQL, values). Not for columns of the partition key.
+      rows: What a row becomes: dict, a typing.NamedTuple class, or beam.Row. A column that may be null needs an
+        optional field in a NamedTuple.
       ranges: Pieces that the token ring is cut into: the most workers that can read at a time. More even out the load.
-      page_rows: Rows of one reply. Fewer hold less memory where rows are large.
+      page_rows: The most rows of one reply. Fewer hold less memory where rows are large.
       consistency: Replicas that must answer, as in CQL.
+      timeout_s: Deadline of one page's attempt.
+      connect_wait_s: How long a worker waits for a cluster that is away when it starts.
+    Returns:
+      PCollection of rows.
     Raises:
-      tfcass.OptionError: A setting is outside what is accepted.
-      tfcass.ClusterError, tfcass.SchemaError: On a worker: no connection, or no such table or column.
+      tfcass.OptionError: A setting is outside what is accepted; on a worker: the server refuses `where`.
+      tfcass.ClusterError, tfcass.SchemaError: No connection, or no such table or column: on a worker, or with beam.Row
+        when the pipeline is built.
     """
 
     def __init__(
@@ -254,69 +219,58 @@ class ReadFromCassandra(beam.PTransform):
         *,
         cluster: "Cluster",
         columns: Sequence[str] | None = None,
+        where: Mapping[str, Any] | tuple[str, Sequence[Any]] | None = None,
+        rows: Any = dict,
         ranges: int = 64,
-        page_rows: int = 500,
+        page_rows: int = 1000,
         consistency: str = "LOCAL_ONE",
+        timeout_s: float = 15.0,
+        connect_wait_s: float = 60.0,
     ) -> None:
         super().__init__()
         for name, value in (("ranges", ranges), ("page_rows", page_rows)):
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 raise OptionError(f"{name}={value!r} is not an integer of at least 1")
-        if consistency not in CONSISTENCIES:
-            raise OptionError(f"consistency={consistency!r} is not one of {', '.join(CONSISTENCIES)}")
+        for name, value in (("timeout_s", timeout_s), ("connect_wait_s", connect_wait_s)):
+            if not isinstance(value, int | float) or not value > 0:
+                raise OptionError(f"{name}={value!r} is not a positive number of seconds")
+        if consistency not in CONSISTENCIES or consistency == "EACH_QUORUM":
+            accepted = ", ".join(level for level in CONSISTENCIES if level != "EACH_QUORUM")
+            raise OptionError(f"consistency={consistency!r} is not one of {accepted}")
+        check_where(where)
+        check_row_type(rows)
         self._ranges = ranges
-        columns = None if columns is None else tuple(columns)
-        self._read = _ReadRangeFn(table, cluster, columns, page_rows, consistency)
-
-    def expand(self, root: beam.pvalue.PBegin) -> beam.PCollection:
-        # Reshuffle: without it, a runner fuses both steps and one worker reads all ranges.
-        return root | beam.Create(token_ranges(self._ranges)) | beam.Reshuffle() | "Read" >> beam.ParDo(self._read)
-
-    def display_data(self) -> dict[str, Any]:
-        return {**self._read.display_data(), "ranges": DisplayDataItem(self._ranges, label="Token ranges")}
-
-
-class _ReadRangeFn(beam.DoFn):
-    """Token range -> its rows, page by page."""
-
-    def __init__(
-        self, table: str, cluster: "Cluster", columns: tuple[str, ...] | None, page_rows: int, consistency: str
-    ) -> None:
-        self._table = table
-        self._cluster = cluster
-        self._columns = columns
-        self._page_rows = page_rows
-        self._consistency = consistency
-        self._session: Any = None
-        self._rows_read = Metrics.counter(_NAMESPACE, "rows_read")
-        self._read_ms = Metrics.distribution(_NAMESPACE, "read_ms")
-
-    def setup(self) -> None:
-        self._session = SESSIONS.acquire(self._cluster)
-        table = describe_table(self._cluster, self._table)
-        self._names = self._columns or tuple(table.columns)
-        self._prepared = prepare_token_range(
-            self._session, table, table.select(self._names), consistency=self._consistency
+        self._settings = ReadSettings(
+            table=table,
+            cluster=cluster,
+            columns=columns_of(rows, _names("columns", columns)),
+            where=where,
+            rows=rows,
+            page_rows=page_rows,
+            consistency=consistency,
+            timeout_s=timeout_s,
+            connect_wait_s=connect_wait_s,
         )
 
-    def process(self, token_range: tuple[int, int]) -> Iterator[dict[str, Any]]:
-        started_s = time.monotonic()
-        statement = self._prepared.bind(token_range)
-        statement.fetch_size = self._page_rows
-        for page in read_pages(self._session, statement):
-            self._rows_read.inc(len(page))
-            yield from (dict(zip(self._names, row, strict=True)) for row in page)
-        self._read_ms.update(round(1000 * (time.monotonic() - started_s)))
-
-    def teardown(self) -> None:
-        if self._session is not None:
-            self._session = None
-            SESSIONS.release(self._cluster)
+    def expand(self, root: beam.pvalue.PBegin) -> beam.PCollection:
+        settings = self._settings
+        table = columns = None
+        if settings.rows is beam.Row:
+            table = describe_table(settings.cluster, settings.table)
+            columns = table.select(settings.columns or tuple(table.columns))
+        rows = element_type(settings.rows, columns, table)
+        return (
+            root
+            | beam.Create(token_ranges(self._ranges))
+            | beam.Reshuffle()  # Without it, a runner may fuse both steps, and one worker read all ranges.
+            | "Read" >> beam.ParDo(ReadFn(settings)).with_output_types(rows)
+        )
 
     def display_data(self) -> dict[str, Any]:
-        """Table and address; nothing of the credentials."""
-        return {
-            "table": DisplayDataItem(self._table, label="Table"),
-            "contact_points": DisplayDataItem(", ".join(self._cluster.contact_points), label="Contact points"),
-            "page_rows": DisplayDataItem(self._page_rows, label="Rows per page"),
-        }
+        return {**ReadFn(self._settings).display_data(), "ranges": DisplayDataItem(self._ranges, label="Token ranges")}
+
+
+def _names(what: str, names: Sequence[str] | None) -> tuple[str, ...] | None:
+    if isinstance(names, str):
+        raise OptionError(f"{what}={names!r} is a text; pass a tuple of texts: ({names!r},)")
+    return None if names is None else tuple(names)

@@ -1,8 +1,9 @@
-"""What is worth a second attempt, and when."""
+"""What is worth a second attempt, and when; and what an error means to whoever reads of it."""
 
 import random
+import re
 
-from cassandra import OperationTimedOut, Timeout, Unavailable
+from cassandra import InvalidRequest, OperationTimedOut, Timeout, Unavailable, WriteFailure
 from cassandra.cluster import NoHostAvailable
 from cassandra.connection import ConnectionBusy, ConnectionException
 from cassandra.protocol import IsBootstrappingErrorMessage, OverloadedErrorMessage
@@ -20,10 +21,23 @@ _RETRIABLE = (
     ConnectionBusy,
 )
 
+_TOO_LARGE = re.compile("exceeds allowed maximum|too large|too big", re.IGNORECASE)
+
 
 def is_retriable(error: BaseException) -> bool:
     """Says whether the same request may succeed later: timeouts, overload, too few replicas, lost connections."""
     return isinstance(error, _RETRIABLE)
+
+
+def explained(error: BaseException) -> str:
+    """The error in one line; where the server says less than it means, what that is and what to do."""
+    text = " ".join(f"{type(error).__name__}: {error}".split())
+    if isinstance(error, WriteFailure) or (isinstance(error, InvalidRequest) and _TOO_LARGE.search(text)):
+        text += (
+            " (the row is larger than the server takes, by default half of its commitlog_segment_size: store a smaller "
+            "blob, or raise that setting and native_transport_max_frame_size)"
+        )
+    return text
 
 
 def backoff_s(attempt: int, *, first_s: float, longest_s: float) -> float:

@@ -7,7 +7,11 @@ connections, so that instances share it: the first one to need it connects, the 
 import atexit
 import contextlib
 import threading
+import time
 from typing import TYPE_CHECKING
+
+from beam_pipelines.retries import backoff_s
+from tfcass.errors import AuthenticationError, ClusterError, TlsError
 
 if TYPE_CHECKING:
     from cassandra.cluster import Session
@@ -24,12 +28,30 @@ class SessionPool:
         # A runner that stops after a failure may not tear its DoFns down.
         atexit.register(self._close_all)
 
-    def acquire(self, cluster: "Cluster") -> "Session":
+    def acquire(self, cluster: "Cluster", *, wait_s: float = 0.0) -> "Session":
         """Returns the session of `cluster`, connected; pair it with release().
 
+        Args:
+          cluster: How it is reached.
+          wait_s: How long to wait for a cluster that does not answer. Wrong credentials and the like are told at once.
         Raises:
           tfcass.ClusterError: The cluster cannot be reached or refuses the credentials.
         """
+        deadline_s = time.monotonic() + wait_s
+        attempt = 1
+        while True:
+            try:
+                return self._acquire(cluster)
+            except (AuthenticationError, TlsError):
+                raise
+            except ClusterError:
+                left_s = deadline_s - time.monotonic()
+                if left_s <= 0:
+                    raise
+            time.sleep(min(left_s, backoff_s(attempt, first_s=0.2, longest_s=5.0)))
+            attempt += 1
+
+    def _acquire(self, cluster: "Cluster") -> "Session":
         with self._lock:
             entry = self._entries.get(cluster)
             if entry is None:

@@ -10,37 +10,31 @@ Rank 0 writes history.json (loss and accuracy of each epoch over all rows), conf
 """
 
 import argparse
-import os
 import sys
 
 from train_patches import (
-    add_cluster_arguments,
     add_data_arguments,
     add_training_arguments,
     check_labels,
-    connect_settings,
     decoder,
-    first_image,
     make_model,
-    one_line_errors,
     use_precision,
-    use_threads,
-    write_json,
 )
 
+from tfcass import scripts
 
-def parse_args() -> argparse.Namespace:
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__.splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
-    add_cluster_arguments(parser)
+    scripts.add_cluster_flags(parser)
     add_data_arguments(parser)
     add_training_arguments(parser, out="out/custom_loop")
-    return parser.parse_args()
+    return parser.parse_args(argv)
 
 
 def main(args: argparse.Namespace) -> None:
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     import keras
     import numpy as np
     import tensorflow as tf
@@ -50,20 +44,21 @@ def main(args: argparse.Namespace) -> None:
     from tfcass.training import ranks
 
     shard = tfcass.Shard.from_horovod()
-    use_threads(args.threads)
+    scripts.use_threads(args.threads)
     use_precision(args.mixed_precision)
-    keras.utils.set_random_seed(args.seed + shard.rank)  # Each rank has dropout and flips of its own.
     splits = tfcass.Splits.load(args.splits)
     check_labels(splits, args.classes)
     args.out.mkdir(parents=True, exist_ok=True)
-    fetch = tfcass.fetch(f"{args.keyspace}.{args.table}", cluster=connect_settings(args))
-    decode = decoder(first_image(fetch, splits.keys(args.train)[:1]), args.image_size)
+    fetch = tfcass.fetch(f"{args.keyspace}.{args.table}", cluster=scripts.cluster_of(args))
+    decode = decoder(fetch, splits.keys(args.train), args.image_size)
 
     def rows_of(split: str, epoch: int) -> tf.data.Dataset:
         keys = shard.keys(splits, split, epoch=epoch, seed=args.seed, remainder="uneven")
         batches = tf.data.Dataset.from_tensor_slices(keys).batch(args.batch)
         return batches.apply(fetch).map(decode, tf.data.AUTOTUNE).prefetch(2)
 
+    # Not before: connecting draws from Python's random numbers as well. Each rank has dropout and flips of its own.
+    keras.utils.set_random_seed(args.seed + shard.rank)
     model = make_model(args.image_size, len(args.classes))
     most_steps = tfcass.Shard(0, shard.size).steps(splits, args.train, batch_size=args.batch, remainder="uneven")
     rate = training.LinearScaling(
@@ -117,12 +112,11 @@ def main(args: argparse.Namespace) -> None:
     same = len(set(map(tuple, ranks.of_all(weights)))) == 1
     if ranks.is_first():
         model.save(args.out / "model.keras")
-        write_json(args.out / "history.json", {"epochs": epochs, "same_weights_on_all_ranks": same})
+        scripts.write_json(args.out / "history.json", {"epochs": epochs, "same_weights_on_all_ranks": same})
         confusion = {"matrix": found.matrix.tolist(), "accuracy": found.accuracy, "majority": found.majority}
-        write_json(args.out / "confusion.json", {"split": args.val, "classes": args.classes, **confusion})
+        scripts.write_json(args.out / "confusion.json", {"split": args.val, "classes": args.classes, **confusion})
         print(f"{args.val}: accuracy {found.accuracy:.1%} over {found.rows} patches")
 
 
 if __name__ == "__main__":
-    parsed = parse_args()
-    sys.exit(one_line_errors(lambda: main(parsed), out=parsed.out))
+    sys.exit(scripts.run(main, parse_args()))

@@ -18,34 +18,29 @@ import socket
 import sys
 
 from train_patches import (
-    add_cluster_arguments,
     add_data_arguments,
     add_training_arguments,
     check_labels,
-    connect_settings,
     decoder,
-    first_image,
     make_model,
-    one_line_errors,
     use_precision,
-    use_threads,
-    write_json,
 )
 
+from tfcass import scripts
 
-def parse_args() -> argparse.Namespace:
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__.splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
-    add_cluster_arguments(parser)
+    scripts.add_cluster_flags(parser)
     add_data_arguments(parser)
     training = add_training_arguments(parser, out="out/elastic", warmup=False)
     training.add_argument("--commit-every", type=int, default=20, help="steps that the loss of a process costs at most")
-    return parser.parse_args()
+    return parser.parse_args(argv)
 
 
 def main(args: argparse.Namespace) -> None:
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     import keras
     import numpy as np
     import tensorflow as tf
@@ -54,16 +49,17 @@ def main(args: argparse.Namespace) -> None:
     from tfcass import sharding, training
     from tfcass.training import ranks
 
-    use_threads(args.threads)
+    scripts.use_threads(args.threads)
     use_precision(args.mixed_precision)
-    keras.utils.set_random_seed(args.seed)
     splits = tfcass.Splits.load(args.splits)
     check_labels(splits, args.classes)
     (args.out / "journal").mkdir(parents=True, exist_ok=True)
-    cluster, table = connect_settings(args), f"{args.keyspace}.{args.table}"
+    cluster, table = scripts.cluster_of(args), f"{args.keyspace}.{args.table}"
     fetch = tfcass.fetch(table, cluster=cluster)
-    decode = decoder(first_image(fetch, splits.keys(args.train)[:1]), args.image_size)
+    decode = decoder(fetch, splits.keys(args.train), args.image_size)
 
+    # Not before: connecting draws from Python's random numbers as well.
+    keras.utils.set_random_seed(args.seed)
     model = make_model(args.image_size, len(args.classes))
     optimizer = training.distributed_optimizer(keras.optimizers.Adam(args.learning_rate))
     totals = keras.Variable(np.zeros(3, np.float32), trainable=False)  # Loss, hits and rows of this epoch so far.
@@ -147,7 +143,7 @@ def main(args: argparse.Namespace) -> None:
         if ranks.is_first():
             model.save(args.out / "model.keras")
             confusion = {"matrix": found.matrix.tolist(), "accuracy": found.accuracy, "majority": found.majority}
-            write_json(args.out / "confusion.json", {"split": args.val, "classes": args.classes, **confusion})
+            scripts.write_json(args.out / "confusion.json", {"split": args.val, "classes": args.classes, **confusion})
             print(f"{args.val}: accuracy {found.accuracy:.1%} over {found.rows} patches")
 
     training.run_elastic(train, state)
@@ -156,9 +152,8 @@ def main(args: argparse.Namespace) -> None:
 def add_to_history(path, entry: dict) -> None:
     """Adds an epoch's entry, in place of one that was written before its commit failed."""
     before = json.loads(path.read_text())["epochs"] if path.exists() else []
-    write_json(path, {"epochs": [*(other for other in before if other["epoch"] < entry["epoch"]), entry]})
+    scripts.write_json(path, {"epochs": [*(other for other in before if other["epoch"] < entry["epoch"]), entry]})
 
 
 if __name__ == "__main__":
-    arguments = parse_args()
-    sys.exit(one_line_errors(lambda: main(arguments), out=arguments.out))
+    sys.exit(scripts.run(main, parse_args()))

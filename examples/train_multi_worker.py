@@ -11,36 +11,30 @@ confusion.json to its --out, the same numbers on all; worker 0 also model.keras.
 """
 
 import argparse
-import os
 import sys
 
 from train_patches import (
-    add_cluster_arguments,
     add_data_arguments,
     add_training_arguments,
     check_labels,
-    connect_settings,
     decoder,
-    first_image,
     make_model,
-    one_line_errors,
-    use_threads,
-    write_json,
 )
 
+from tfcass import scripts
 
-def parse_args() -> argparse.Namespace:
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__.splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
-    add_cluster_arguments(parser)
+    scripts.add_cluster_flags(parser)
     add_data_arguments(parser)
     add_training_arguments(parser, out="out/multi_worker")
-    return parser.parse_args()
+    return parser.parse_args(argv)
 
 
 def main(args: argparse.Namespace) -> None:
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     import keras
     import numpy as np
     import tensorflow as tf
@@ -48,14 +42,13 @@ def main(args: argparse.Namespace) -> None:
     import tfcass
     from tfcass import training
 
-    use_threads(args.threads)
+    scripts.use_threads(args.threads)
     strategy = tf.distribute.MultiWorkerMirroredStrategy()  # First: it may only be made before TensorFlow is used.
-    keras.utils.set_random_seed(args.seed)
     splits = tfcass.Splits.load(args.splits)
     check_labels(splits, args.classes)
     args.out.mkdir(parents=True, exist_ok=True)
-    fetch = tfcass.fetch(f"{args.keyspace}.{args.table}", cluster=connect_settings(args))
-    decode = decoder(first_image(fetch, splits.keys(args.train)[:1]), args.image_size)
+    fetch = tfcass.fetch(f"{args.keyspace}.{args.table}", cluster=scripts.cluster_of(args))
+    decode = decoder(fetch, splits.keys(args.train), args.image_size)
     size = strategy.num_replicas_in_sync
 
     def rows_of(split: str, epoch: int) -> tf.distribute.DistributedDataset:
@@ -74,6 +67,8 @@ def main(args: argparse.Namespace) -> None:
 
     shard = tfcass.Shard(0, size)
     steps = shard.steps(splits, args.train, batch_size=args.batch, remainder="pad")
+    # Not before: connecting draws from Python's random numbers as well.
+    keras.utils.set_random_seed(args.seed)
     with strategy.scope():
         model = make_model(args.image_size, len(args.classes))
         rate = training.LinearScaling(args.learning_rate, size=size, warmup_steps=round(args.warmup_epochs * steps))
@@ -128,14 +123,13 @@ def main(args: argparse.Namespace) -> None:
 
     found = training.Confusion(sum(test_step(batch).numpy() for batch in rows_of(args.val, 0)).astype(np.int64))
     worker = strategy.cluster_resolver.task_id or 0
-    write_json(args.out / "history.json", {"workers": size, "epochs": epochs})
+    scripts.write_json(args.out / "history.json", {"workers": size, "epochs": epochs})
     confusion = {"matrix": found.matrix.tolist(), "accuracy": found.accuracy, "majority": found.majority}
-    write_json(args.out / "confusion.json", {"split": args.val, "classes": args.classes, **confusion})
+    scripts.write_json(args.out / "confusion.json", {"split": args.val, "classes": args.classes, **confusion})
     if worker == 0:
         model.save(args.out / "model.keras")
     print(f"{args.val}: accuracy {found.accuracy:.1%} over {found.rows} patches")
 
 
 if __name__ == "__main__":
-    arguments = parse_args()
-    sys.exit(one_line_errors(lambda: main(arguments), out=arguments.out))
+    sys.exit(scripts.run(main, parse_args()))

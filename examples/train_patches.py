@@ -19,19 +19,18 @@ and each rank
 """
 
 import argparse
-import json
-import os
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
+from tfcass import scripts
 
-def parse_args() -> argparse.Namespace:
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__.splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
-    add_cluster_arguments(parser)
+    scripts.add_cluster_flags(parser)
     add_data_arguments(parser)
     training = add_training_arguments(parser, out="out/training")
     training.add_argument(
@@ -40,18 +39,7 @@ def parse_args() -> argparse.Namespace:
     training.add_argument("--checkpoint-steps", type=int, help="steps between checkpoints; default: an epoch")
     training.add_argument("--record-keys", action="store_true", help="keep the keys that each rank read")
     training.add_argument("--profile", type=Path, help="folder for a trace of steps 11 to 20: see docs/profiling.md")
-    return parser.parse_args()
-
-
-def add_cluster_arguments(parser: argparse.ArgumentParser) -> None:
-    cluster = parser.add_argument_group("cluster")
-    # Not --host: horovodrun's own parser takes that for one of its options, wherever it stands.
-    cluster.add_argument("--contact-points", default="127.0.0.1", help="addresses to connect to first, comma-separated")
-    cluster.add_argument("--port", type=int, default=9042)
-    cluster.add_argument("--local-dc", help="datacenter to read from")
-    cluster.add_argument("--username")
-    cluster.add_argument("--password-env", default="CASS_PW", help="environment variable that holds the password")
-    cluster.add_argument("--ca", help="PEM file of the authority: turns TLS on")
+    return parser.parse_args(argv)
 
 
 def add_data_arguments(parser: argparse.ArgumentParser) -> None:
@@ -86,7 +74,6 @@ def add_training_arguments(parser: argparse.ArgumentParser, *, out: str, warmup:
 
 
 def main(args: argparse.Namespace) -> None:
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     import keras
     import tensorflow as tf
 
@@ -95,16 +82,17 @@ def main(args: argparse.Namespace) -> None:
 
     began_s = time.perf_counter()
     shard = tfcass.Shard.from_horovod()
-    use_threads(args.threads)
+    scripts.use_threads(args.threads)
     use_precision(args.mixed_precision)
-    keras.utils.set_random_seed(args.seed)
     splits = tfcass.Splits.load(args.splits)
     check_labels(splits, args.classes)
     (args.out / "ranks").mkdir(parents=True, exist_ok=True)
-    cluster = connect_settings(args)
+    cluster = scripts.cluster_of(args)
     fetch = tfcass.fetch(f"{args.keyspace}.{args.table}", cluster=cluster)
-    decode = decoder(first_image(fetch, splits.keys(args.train)[:1]), args.image_size)
+    decode = decoder(fetch, splits.keys(args.train), args.image_size)
 
+    # Not before: connecting draws from Python's random numbers as well.
+    keras.utils.set_random_seed(args.seed)
     model = make_model(args.image_size, len(args.classes))
     steps = shard.steps(splits, args.train, batch_size=args.batch)
     rate = args.learning_rate
@@ -171,7 +159,7 @@ def main(args: argparse.Namespace) -> None:
     if shard.rank == 0:
         model.save(args.out / "model.keras")
         confusion = {"matrix": found.matrix.tolist(), "accuracy": found.accuracy, "majority": found.majority}
-        write_json(args.out / "confusion.json", {"split": args.val, "classes": args.classes, **confusion})
+        scripts.write_json(args.out / "confusion.json", {"split": args.val, "classes": args.classes, **confusion})
         ran = [entry for entry in log.epochs if entry["epoch"] > first]
         summary = {
             "ranks": shard.size,
@@ -186,17 +174,9 @@ def main(args: argparse.Namespace) -> None:
             "rows_per_s": round(sum(entry["rows_per_s"] for entry in ran) / len(ran), 1) if ran else None,
             "splits": splits.digest,
         }
-        write_json(args.out / "summary.json", summary)
+        scripts.write_json(args.out / "summary.json", summary)
         beaten = f"always the most frequent class: {found.majority:.1%}"
         print(f"{args.val}: accuracy {found.accuracy:.1%} over {found.rows} patches ({beaten})")
-
-
-def use_threads(threads: int) -> None:
-    import tensorflow as tf
-
-    threads = threads or max(1, (os.cpu_count() or 1) // int(os.environ.get("HOROVOD_LOCAL_SIZE", 1)))
-    tf.config.threading.set_intra_op_parallelism_threads(threads)
-    tf.config.threading.set_inter_op_parallelism_threads(max(2, threads))
 
 
 def use_precision(mixed: bool) -> None:
@@ -204,14 +184,6 @@ def use_precision(mixed: bool) -> None:
     import keras
 
     keras.mixed_precision.set_global_policy("mixed_float16" if mixed else "float32")
-
-
-def connect_settings(args: argparse.Namespace):
-    import tfcass
-
-    auth = tfcass.PasswordAuth(args.username, password_env=args.password_env) if args.username else None
-    tls = tfcass.Tls(ca=args.ca) if args.ca else None
-    return tfcass.Cluster(args.contact_points.split(","), port=args.port, local_dc=args.local_dc, auth=auth, tls=tls)
 
 
 def check_labels(splits, classes: list[str]) -> None:
@@ -224,45 +196,18 @@ def check_labels(splits, classes: list[str]) -> None:
         )
 
 
-def first_image(fetch, keys) -> bytes:
-    """One image, so that a wrong table or format is told before training."""
+def decoder(fetch, keys, size: int):
+    """row -> (uint8 [b, size, size, 3], int32 [b]), for images like that of the first key.
+
+    Reading one tells what is wrong with the table, or with its images, before training.
+    """
     import tensorflow as tf
 
-    row = next(iter(tf.data.Dataset.from_tensor_slices(keys).apply(fetch)))
-    return row["data"].numpy()
+    from tfcass import images
 
-
-def decoder(image: bytes, size: int):
-    """row -> (uint8 [b, size, size, 3], int32 [b]), for images like `image`."""
-    import tensorflow as tf
-
-    import tfcass
-    from tfcass import training
-
-    open_image = tfcass.images.decode_image
-    if tf.io.is_jpeg(image):
-        # A JPEG is decoded at 1/2, 1/4 or 1/8 at a fraction of the cost: as far as it stays as large as asked.
-        shorter = min(tf.io.extract_jpeg_shape(image)[:2].numpy())
-        ratio = next(ratio for ratio in (8, 4, 2, 1) if shorter // ratio >= size or ratio == 1)
-
-        def open_image(data: tf.Tensor) -> tf.Tensor:
-            return tf.io.decode_jpeg(data, channels=3, ratio=ratio)
-
-    try:
-        open_image(tf.constant(image))
-    except tf.errors.InvalidArgumentError as error:
-        message = training.plain_message(error)
-        raise tfcass.OptionError(f"an image of this table cannot be decoded: {message}") from error
-
-    def one(data: tf.Tensor) -> tf.Tensor:
-        pixels = open_image(data)
-        fits = tf.reduce_all(tf.shape(pixels)[:2] == size)
-        resized = tf.cond(
-            fits, lambda: pixels, lambda: tf.cast(tf.image.resize(pixels, [size, size], "area"), tf.uint8)
-        )
-        return tf.ensure_shape(resized, [size, size, 3])
-
-    return lambda row: (tf.map_fn(one, row["data"], fn_output_signature=tf.uint8), row["label"])
+    first = next(iter(tf.data.Dataset.from_tensor_slices(keys[:1]).apply(fetch)))
+    decode = images.batch_decoder(first["data"].numpy(), size)
+    return lambda row: (decode(row["data"]), row["label"])
 
 
 def make_model(size: int, classes: int):
@@ -294,42 +239,10 @@ def write_rank(args: argparse.Namespace, shard, keys_of_epochs, first: int) -> N
         epochs.append({"epoch": epoch, "keys": len(keys), "sha256": keys_digest(keys)})
         if args.record_keys:
             np.save(args.out / "ranks" / f"rank{shard.rank}-epoch{epoch}.npy", keys)
-    write_json(
+    scripts.write_json(
         args.out / "ranks" / f"rank{shard.rank}.json", {"rank": shard.rank, "size": shard.size, "epochs": epochs}
     )
 
 
-def write_json(path: Path, value: object) -> None:
-    path.write_text(json.dumps(value, indent=1) + "\n")
-
-
-def one_line_errors(run: Callable[[], None], *, out: Path) -> int:
-    """Runs it, and tells a user's mistakes and a lost cluster in one line; returns the exit status."""
-    from tfcass.errors import TfcassError
-
-    try:
-        run()
-    except TfcassError as error:
-        message = str(error)
-    except OSError as error:  # Of the files that the scripts write themselves.
-        message = f"cannot write into {out}: {error}; make room, then the same command goes on after the last epoch"
-    except KeyboardInterrupt:
-        print("stopped; the same command goes on with the epoch that was not finished", file=sys.stderr)
-        return 130
-    except Exception as error:
-        import tensorflow as tf
-
-        from tfcass.training import plain_message
-
-        if not isinstance(error, tf.errors.OpError):
-            raise
-        message = plain_message(error)
-    else:
-        return 0
-    print(f"error: {message}", file=sys.stderr)
-    return 1
-
-
 if __name__ == "__main__":
-    arguments = parse_args()
-    sys.exit(one_line_errors(lambda: main(arguments), out=arguments.out))
+    sys.exit(scripts.run(main, parse_args()))

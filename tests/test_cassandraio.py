@@ -1,5 +1,8 @@
 """WriteToCassandra and ReadFromCassandra against a real server."""
 
+import contextlib
+import dataclasses
+import typing
 import uuid
 
 import apache_beam as beam
@@ -7,12 +10,9 @@ import pytest
 from apache_beam.testing import test_pipeline  # Not the class by name: pytest would take it for tests.
 from apache_beam.testing.util import assert_that, equal_to
 from apache_beam.transforms.display import DisplayData
-from hypothesis import given
-from hypothesis import strategies as st
 
 import tfcass
 from beam_pipelines.cassandraio import ReadFromCassandra, WriteToCassandra
-from beam_pipelines.token_ranges import token_ranges
 
 SECRET = "correct horse battery staple"
 
@@ -94,15 +94,84 @@ def test_rows_that_cannot_be_written_are_dead_letters_and_the_others_are_written
 
 def test_a_row_that_the_server_calls_too_large_is_a_dead_letter(cassandra: tfcass.Cluster, table: str) -> None:
     # Cassandra takes half a commit log segment at most.
-    large = {"id": uuid.UUID(int=1), "label": 0, "data": b"x" * (40 * 1024 * 1024)}
+    large = {"id": uuid.UUID(int=1), "label": 0, "data": b"x" * (33 * 1024 * 1024)}
     with pipeline() as p:
         result = (
             p
             | beam.Create([large, *rows_of(1)])
             | WriteToCassandra(table, cluster=cassandra, max_row_bytes=64 * 1024 * 1024)
         )
-        assert_that(result.dead | beam.Map(lambda letter: letter.row), equal_to([{"id": uuid.UUID(int=1)}]))
+        found = result.dead | beam.Map(lambda letter: (letter.row["id"].int, "store a smaller blob" in letter.error))
+        assert_that(found, equal_to([(1, True)]))
         assert_that(result.written, equal_to([{"id": uuid.UUID(int=0)}]), label="the other")
+
+
+def test_dead_letters_carry_the_input_unless_told_not_to(cassandra: tfcass.Cluster, table: str) -> None:
+    bad = {"id": uuid.UUID(int=1), "label": "tumor", "data": b"", "more": 1}
+    with pipeline() as p:
+        rows = p | beam.Create([bad])
+        for keep, expected in ((True, bad), (False, None)):
+            result = rows | f"{keep}" >> WriteToCassandra(table, cluster=cassandra, keep_input=keep)
+            inputs = result.dead | f"input {keep}" >> beam.Map(lambda letter: letter.input)
+            assert_that(inputs, equal_to([expected]), label=f"kept {keep}")
+
+
+@pytest.mark.parametrize(("allowed", "fails"), [(1, True), (2, False), (0.1, True), (0.5, False), (None, False)])
+def test_too_many_dead_letters_fail_the_pipeline(
+    cassandra: tfcass.Cluster, table: str, allowed: float | None, fails: bool
+) -> None:
+    rows = [*rows_of(8), {"id": None}, {"id": "not a uuid"}]
+    expected = pytest.raises(Exception, match="2 .*rows could not be written") if fails else contextlib.nullcontext()
+    with expected, pipeline() as p:
+        p | beam.Create(rows) | WriteToCassandra(table, cluster=cassandra, max_failed=allowed)
+
+
+class Sample(typing.NamedTuple):
+    id: uuid.UUID
+    label: int
+    data: bytes
+
+
+@dataclasses.dataclass
+class SampleData:
+    id: uuid.UUID
+    label: int
+    data: bytes
+
+
+def test_rows_of_every_kind_are_written_alike(cassandra: tfcass.Cluster, cassandra_session, table: str) -> None:
+    first, second, third = (tuple(row.values()) for row in rows_of(3))
+    rows = [Sample(*first), beam.Row(**dict(zip(Sample._fields, second, strict=True))), SampleData(*third)]
+    with pipeline() as p:
+        result = p | beam.Create([*rows, 5]) | WriteToCassandra(table, cluster=cassandra)
+        reasons = result.dead | beam.Map(lambda letter: (letter.input, "a row is a int" in letter.error))
+        assert_that(reasons, equal_to([(5, True)]))
+
+    found = cassandra_session.execute(f"SELECT id, label, data FROM {table}")
+    assert sorted(tuple(row) for row in found) == [first, second, third]
+
+
+def test_small_rows_of_a_partition_share_requests(cassandra: tfcass.Cluster, cassandra_session, keyspace: str) -> None:
+    cassandra_session.execute(f"CREATE TABLE {keyspace}.wide (city text, day int, mm float, PRIMARY KEY (city, day))")
+    rows = [{"city": f"c{i // 100}", "day": i, "mm": float(i)} for i in range(300)]
+    p = pipeline()
+    written = p | beam.Create(rows) | WriteToCassandra(f"{keyspace}.wide", cluster=cassandra)
+    assert_that(written.written, equal_to([{"city": row["city"], "day": row["day"]} for row in rows]))
+    result = p.run()
+    result.wait_until_finish()
+
+    counters = {metric.key.metric.name: metric.result for metric in result.metrics().query()["counters"]}
+    assert counters["rows_written"] == 300
+    assert counters["requests"] <= 30
+    found = cassandra_session.execute(f"SELECT city, day, mm FROM {keyspace}.wide")
+    assert sorted(tuple(row) for row in found) == [tuple(row.values()) for row in rows]
+
+
+def test_rows_may_be_given_a_life_time(cassandra: tfcass.Cluster, cassandra_session, table: str) -> None:
+    with pipeline() as p:
+        p | beam.Create(rows_of(1)) | WriteToCassandra(table, cluster=cassandra, ttl_s=3000)
+
+    assert 0 < cassandra_session.execute(f"SELECT TTL(data) FROM {table}").one()[0] <= 3000
 
 
 def test_writing_twice_leaves_the_same_rows(cassandra: tfcass.Cluster, cassandra_session, table: str) -> None:
@@ -141,6 +210,11 @@ def test_a_misspelt_name_fails_and_names_the_one_near_it(cassandra: tfcass.Clust
         {"timeout_s": float("nan")},
         {"max_inflight": 8},
         {"fail_after_s": -1},
+        {"ttl_s": 0},
+        {"max_batch_rows": 0},
+        {"max_failed": 1.5},
+        {"max_failed": -1},
+        {"columns": "id"},
     ],
 )
 def test_bad_settings_are_refused_when_the_transform_is_built(settings: dict) -> None:
@@ -156,13 +230,3 @@ def test_display_data_shows_table_and_hosts_and_no_secret(monkeypatch: pytest.Mo
         shown = str(DisplayData.create_from(transform).to_proto())
         assert "ks.t" in shown and "10.1.2.3" in shown
         assert SECRET not in shown and "writer" not in shown
-
-
-@given(st.integers(1, 500))
-def test_token_ranges_cover_the_ring_once(pieces: int) -> None:
-    ranges = token_ranges(pieces)
-
-    assert len(ranges) == pieces
-    assert (ranges[0][0], ranges[-1][1]) == (-(2**63), 2**63 - 1)
-    assert all(low < high for low, high in ranges)
-    assert [high for _, high in ranges[:-1]] == [low for low, _ in ranges[1:]]

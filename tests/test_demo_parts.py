@@ -6,11 +6,11 @@ import re
 import pytest
 from rich.console import Console
 
+from beam_pipelines.drawing.wording import count, duration, percent
 from tfcass.demo import horovod
 from tfcass.demo.console import ConsoleDisplay
 from tfcass.demo.stages import Stage
 from tfcass.demo.state import Record
-from tfcass.demo.wording import count, duration, percent
 from tfcass.demo.workplace import continue_or_clear
 from tfcass.errors import MissingExtraError, TfcassError
 

@@ -12,20 +12,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tfcass.demo import figures, overlays, palette
-from tfcass.demo.contents import (
-    Confusion,
-    History,
-    Outline,
-    PatchPicture,
-    Report,
-    SlideView,
-    SplitCount,
-    StageLine,
-    TableCount,
-)
+from beam_pipelines.drawing import overlays, palette
+from beam_pipelines.drawing.pictures import patch_uri
+from beam_pipelines.drawing.views import Outline, PatchPicture, SlideView
+from tfcass.demo import figures
+from tfcass.demo.contents import Confusion, History, Report, SplitCount, StageLine, TableCount
 from tfcass.demo.page import render
-from tfcass.demo.pictures import patch_uri
 from tfcass.demo.report import write_report
 from tfcass.errors import TfcassError
 

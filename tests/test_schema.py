@@ -11,6 +11,7 @@ from tfcass import _describe
 from tfcass.schema import (
     DATA_COLUMNS,
     METADATA_COLUMNS,
+    ColumnSpec,
     check,
     create_tables,
     describe_table,
@@ -48,6 +49,15 @@ def test_tables_are_created_as_declared(cassandra: tfcass.Cluster, keyspace: str
         "level": "int",
         "mpp": "double",
         "tissue": "float",
+        "share_normal": "float",
+        "share_tumor": "float",
+        "inner_normal": "float",
+        "inner_tumor": "float",
+        "centre_label": "int",
+        "sharpness": "float",
+        "pen": "float",
+        "white": "float",
+        "black": "float",
     }
     assert metadata.partition_key == ("patient_id", "slide_num", "label")
     assert metadata.primary_key == ("patient_id", "slide_num", "label", "x", "y")
@@ -159,6 +169,31 @@ def test_check_names_an_absent_table_and_its_statement_mends_it(
     cassandra_session.execute(remedy)
 
     assert absent == f"table {keyspace}.metadata_by_nat is absent"
+    assert find_problems(cassandra, keyspace) == []
+
+
+def test_creating_adds_the_columns_that_an_older_table_lacks_and_keeps_its_rows(
+    cassandra: tfcass.Cluster, cassandra_session, keyspace: str
+) -> None:
+    create_tables(cassandra, keyspace)
+    cassandra_session.execute(f"ALTER TABLE {keyspace}.metadata_by_nat DROP (sharpness, tissue)")
+    key = "(patient_id, slide_num, label, x, y) VALUES ('Ann', 1, 0, 2, 3)"
+    cassandra_session.execute(f"INSERT INTO {keyspace}.metadata_by_nat {key}")
+
+    more = {"share_stroma": ColumnSpec("float", "of a class of the user's own")}
+    create_tables(cassandra, keyspace, slides_table="slides", more_columns=more)
+
+    names = columns_of(cassandra, f"{keyspace}.metadata_by_nat")
+    assert (names["sharpness"], names["tissue"], names["share_stroma"]) == ("float", "float", "float")
+    (row,) = cassandra_session.execute(f"SELECT x, sharpness, share_stroma FROM {keyspace}.metadata_by_nat")
+    assert tuple(row) == (2, None, None)
+    assert describe_table(cassandra, f"{keyspace}.slides").primary_key == ("patient_id", "slide_num")
+
+
+def test_check_does_without_optional_columns(cassandra: tfcass.Cluster, cassandra_session, keyspace: str) -> None:
+    create_tables(cassandra, keyspace)
+    cassandra_session.execute(f"ALTER TABLE {keyspace}.metadata_by_nat DROP sharpness")
+
     assert find_problems(cassandra, keyspace) == []
 
 

@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 from beam_pipelines.slides.annotations import Region
 from beam_pipelines.slides.encode import decode
 from beam_pipelines.slides.errors import SlideError
+from beam_pipelines.slides.grid import Grid, Scale, patch_id
 from beam_pipelines.slides.open import open_slide
 from beam_pipelines.slides.plan import cut_patch, plan_slide
-from beam_pipelines.slides.tiles import SlideRef, TilingOptions, patch_id, plan_patches
+from beam_pipelines.slides.tiles import SlideRef, TilingOptions, plan_patches
 from tests.support.slide_files import PINK, VIOLET, paint_tissue, write_pyramid
 from tfcass.errors import OptionError
 
@@ -131,21 +132,45 @@ def test_a_position_over_the_edge_needs_enough_of_its_whole_area(tmp_path: Path)
 
 
 def _plan(normal: list[float], tumor: list[float], tissue: list[float], **settings: float):
+    options = TilingOptions(**settings)
+    grid = Grid(options.grid, Scale((2.0, 2.0), None, 1), tuple(512 * n for n in range(len(tissue))), (0,))
     return plan_patches(
         SlideRef("S1.svs", "P1", 1),
         slide_name="S1.svs",
         content_id="c",
-        mpp_l0=None,
-        annotated={"normal": np.float32([normal]), "tumor": np.float32([tumor])},
-        tissue=np.float32([tissue]),
-        options=TilingOptions(**settings),
+        grid=grid,
+        annotated={"normal": np.float32(normal), "tumor": np.float32(tumor)},
+        tissue=np.float32(tissue),
+        options=options,
     )
 
 
 def test_thresholds_are_inclusive_and_reasons_add_up() -> None:
-    locations, rejected = _plan([0.5, 0.49, 0, 1, 1], [0, 0, 0, 0, 0], [0.3, 1, 1, 0.29, 1], min_tissue=0.3)
+    locations, rejections = _plan([0.5, 0.49, 0, 1, 1], [0, 0, 0, 0, 0], [0.3, 1, 1, 0.29, 1], min_tissue=0.3)
     assert [p.x_l0 for p in locations] == [0, 4 * 512]
-    assert rejected == {"not annotated": 1, "too little annotated": 1, "too little tissue": 1}
+    assert rejections.counts() == {"not annotated": 1, "too little annotated": 1, "too little tissue": 1}
+
+
+def test_each_rejected_position_tells_its_metric_and_the_threshold() -> None:
+    _, rejections = _plan([0.25, 0, 1], [0, 0, 0], [1, 0.5, 0.125], min_tissue=0.3)
+    assert list(rejections.rows()) == [
+        {
+            "x_l0": x,
+            "y_l0": 0,
+            "reason": reason,
+            "metric": metric,
+            "value": value,
+            "threshold": threshold,
+            "tissue": tissue,
+            "annotated": annotated,
+            "label": label,
+        }
+        for x, reason, metric, value, threshold, tissue, annotated, label in [
+            (0, "too little annotated", "annotated", 0.25, 0.5, 1.0, 0.25, 0),
+            (512, "not annotated", "annotated", 0.0, 0.5, 0.5, 0.0, -1),
+            (1024, "too little tissue", "tissue", 0.125, 0.3, 0.125, 1.0, 0),
+        ]
+    ]
 
 
 def test_the_larger_class_wins_and_tumor_wins_a_draw() -> None:
@@ -154,12 +179,13 @@ def test_the_larger_class_wins_and_tumor_wins_a_draw() -> None:
 
 
 def test_unknown_classes_and_other_shapes_are_refused() -> None:
-    common = {"slide_name": "S", "content_id": "c", "mpp_l0": None, "options": TilingOptions()}
-    ref, one = SlideRef("S", "P", 1), np.ones((1, 1), np.float32)
+    grid = Grid(TilingOptions().grid, Scale((2.0, 2.0), None, 1), (0,), (0,))
+    common = {"slide_name": "S", "content_id": "c", "grid": grid, "options": TilingOptions()}
+    ref, one = SlideRef("S", "P", 1), np.ones(1, np.float32)
     with pytest.raises(ValueError, match="stroma"):
         plan_patches(ref, annotated={"stroma": one}, tissue=one, **common)
     with pytest.raises(ValueError, match="shapes differ"):
-        plan_patches(ref, annotated={"tumor": one}, tissue=np.ones((2, 1), np.float32), **common)
+        plan_patches(ref, annotated={"tumor": one}, tissue=np.ones(2, np.float32), **common)
 
 
 @pytest.mark.parametrize(
@@ -169,10 +195,15 @@ def test_unknown_classes_and_other_shapes_are_refused() -> None:
             {"decision_level": 8},
             ["decision_level=8", "256 level-0 pixels", "covers 512", "2**decision_level == patch_size"],
         ),
-        ({"patch_size": 224}, ["patch_size=224", "covers 448"]),
+        ({"patch_size": 224, "decision_level": 9}, ["patch_size=224", "covers 448"]),
         ({"patch_size": 0}, ["patch_size=0"]),
         ({"patch_size": 256.0}, ["patch_size=256.0"]),
-        ({"mask_level": 10}, ["mask_level=10", "decision_level=9"]),
+        ({"mask_level": 10, "decision_level": 9}, ["mask_level=10", "decision_level=9"]),
+        ({"mask_level": 10}, ["mask_level=10", "1024 level-0 pixels", "covers 512"]),
+        ({"mpp": 0.5, "patch_level": 2}, ["patch_level=2", "mpp=0.5"]),
+        ({"mpp": 0.5, "decision_level": 9}, ["decision_level=9", "mpp=0.5"]),
+        ({"stride": 0}, ["stride=0"]),
+        ({"edge": "crop"}, ["edge='crop'", "pad, drop, shift"]),
         ({"mask_level": -1}, ["mask_level=-1"]),
         ({"patch_level": True}, ["patch_level=True"]),
         ({"min_tissue": 1.5}, ["min_tissue=1.5", "[0, 1]"]),
@@ -196,7 +227,7 @@ def test_other_fitting_recipes_are_accepted(level: int, size: int, decision: int
 
 coordinates = st.integers(0, 300_000)
 places = st.tuples(
-    st.text(max_size=80), st.sampled_from([TilingOptions().grid, "level=0 size=512"]), coordinates, coordinates
+    st.text(max_size=80), st.sampled_from(["level=1 size=256", "level=0 size=512"]), coordinates, coordinates
 )
 
 
@@ -207,7 +238,7 @@ def test_ids_are_equal_exactly_for_equal_patches(one: tuple, other: tuple) -> No
 
 def test_ids_never_change() -> None:
     # Written out: a change of namespace or text would orphan every stored patch.
-    assert patch_id("abc", TilingOptions().grid, 512, 1_024) == uuid.UUID("6919722d-36fd-51f3-ab19-966bbb88b0c3")
+    assert patch_id("abc", "level=1 size=256", 512, 1_024) == uuid.UUID("6919722d-36fd-51f3-ab19-966bbb88b0c3")
 
 
 def test_ids_do_not_depend_on_the_kind_of_integer() -> None:

@@ -201,7 +201,7 @@ def test_no_slide_is_one_clear_error(offline: Bench, capsys, pattern: str) -> No
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
-        (["--patch-size", "200"], "patch_size=200"),
+        (["--patch-size", "200", "--decision-level", "9"], "patch_size=200"),
         (["--encoding", "jpg"], "encoding='jpg'"),
         (["--slidez", "x"], "--slidez"),
         (["--workers", "two"], "--workers"),

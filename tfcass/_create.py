@@ -1,10 +1,12 @@
 """Makes our tables on a live cluster, and says how live ones differ from what they should be."""
 
-from collections.abc import Mapping
+import dataclasses
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from tfcass._describe import TableSchema, describe, quoted, unknown
-from tfcass._tables import LABEL_TYPES, WantedTable, literal, new_name, wanted_tables
+from tfcass._tables import LABEL_TYPES, ColumnSpec, WantedTable, literal, new_name, wanted_tables
 from tfcass.cluster import Cluster
 from tfcass.errors import OptionError, SchemaError
 
@@ -20,8 +22,11 @@ def create_tables(
     metadata_table: str = "metadata_by_nat",
     data_table: str = "data_by_uuid",
     label_type: str = "int",
+    slides_table: str | None = None,
+    more_columns: Mapping[str, ColumnSpec] = MappingProxyType({}),
 ) -> None:
-    """Makes the keyspace and the two tables where they are absent; what is there is left as it is, and checked.
+    """Makes the keyspace and its tables where they are absent, and adds columns that a table lacks; the rest of what is
+    there is left as it is, and checked.
 
     Args:
       cluster: How to reach the cluster.
@@ -31,6 +36,8 @@ def create_tables(
       metadata_table: Name of the table of patches.
       data_table: Name of the table of their bytes.
       label_type: CQL type of the data table's `label`: "int" for a class, "blob" for a PNG mask.
+      slides_table: Name of the table of slides, which pipelines write; None makes none.
+      more_columns: What the metadata table has besides METADATA_COLUMNS, such as shares of further classes.
     Raises:
       SchemaError: A table of that name exists and does not fit, or the server refuses a statement.
       OptionError: A name, `replication` or `label_type` is outside what is accepted.
@@ -39,13 +46,42 @@ def create_tables(
     if label_type not in LABEL_TYPES:
         raise OptionError(f"label_type={label_type!r} must be one of {', '.join(map(repr, LABEL_TYPES))}")
     keyspace = new_name(keyspace, "keyspace")
-    wanted = wanted_tables(metadata_table, data_table, (label_type,))
+    wanted = wanted_tables(
+        metadata_table, data_table, (label_type,), slides_table=slides_table, more_columns=more_columns
+    )
     with cluster.session() as session:
         replication_map = _replication(replication, session)
         _run(session, f"CREATE KEYSPACE IF NOT EXISTS {quoted(keyspace)} WITH replication = {replication_map}")
         for table in wanted:
             _run(session, table.create_cql(keyspace))
+            _add_columns(session, keyspace, table)
         problems = _problems(session, keyspace, wanted)
+    _raise_for(problems, keyspace)
+
+
+def create_wanted(
+    cluster: Cluster,
+    keyspace: str,
+    tables: Sequence[WantedTable],
+    *,
+    replication: Mapping[str, str | int] | None = None,
+) -> None:
+    """`create_tables` for tables of a pipeline's own.
+
+    Raises:
+      SchemaError: A table of that name exists and does not fit, or the server refuses a statement.
+      OptionError: A name or `replication` is outside what is accepted.
+      ClusterError: The cluster cannot be reached.
+    """
+    keyspace = new_name(keyspace, "keyspace")
+    tables = [dataclasses.replace(table, name=new_name(table.name, "table")) for table in tables]
+    with cluster.session() as session:
+        replication_map = _replication(replication, session)
+        _run(session, f"CREATE KEYSPACE IF NOT EXISTS {quoted(keyspace)} WITH replication = {replication_map}")
+        for table in tables:
+            _run(session, table.create_cql(keyspace))
+            _add_columns(session, keyspace, table)
+        problems = _problems(session, keyspace, tuple(tables))
     _raise_for(problems, keyspace)
 
 
@@ -87,6 +123,15 @@ def find_problems(
         return _problems(session, keyspace, wanted)
 
 
+def _add_columns(session: "Session", keyspace: str, wanted: WantedTable) -> None:
+    """A table of an earlier version, or of fewer classes, lacks columns; older rows have nulls in them."""
+    live = describe(session, f'"{keyspace}"', f'"{wanted.name}"')
+    absent = [name for name in wanted.columns if name not in live.columns and name not in wanted.key]
+    if absent and live.primary_key == wanted.key:  # Else it is some other table, and not ours to change.
+        added = ", ".join(f"{quoted(name)} {wanted.types(name)[0]}" for name in absent)
+        _run(session, f"ALTER TABLE {live.cql_name} ADD IF NOT EXISTS ({added})")
+
+
 def _problems(session: "Session", keyspace: str, wanted: tuple[WantedTable, ...]) -> list[str]:
     keyspaces = session.cluster.metadata.keyspaces
     if keyspace not in keyspaces:
@@ -110,11 +155,11 @@ def _differences(live: TableSchema, wanted: WantedTable) -> list[str]:
             problems.append(
                 f"table {live.name} has no key column {name}; keys cannot be altered: use another table name"
             )
-        elif column is None:
+        elif column is None and not wanted.columns[name].optional:
             problems.append(
                 f"table {live.name} has no column {name}: ALTER TABLE {live.cql_name} ADD {name} {types[0]};"
             )
-        elif column.cql_type not in types:
+        elif column is not None and column.cql_type not in types:
             problems.append(
                 f"column {name} of {live.name} is {column.cql_type}, and must be {' or '.join(types)}; "
                 "types cannot be altered: use another table name"

@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "examples"))
 
 import train_elastic
 
-from tfcass import Shard, training
+from tfcass import Shard, scripts, training
 
 TIMEOUT_S = 240
 
@@ -45,4 +45,4 @@ class Accidents(training.ElasticState):
 if __name__ == "__main__":
     training.ElasticState = Accidents
     arguments = train_elastic.parse_args()
-    sys.exit(train_elastic.one_line_errors(lambda: train_elastic.main(arguments), out=arguments.out))
+    sys.exit(scripts.run(train_elastic.main, arguments))

@@ -11,9 +11,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.spinner import Spinner
 from rich.text import Text
 
+from beam_pipelines.drawing.wording import duration
 from tfcass.demo.stages import Stage
 from tfcass.demo.state import Record
-from tfcass.demo.wording import duration
 
 if TYPE_CHECKING:
     from tfcass.demo.slides import SlideInfo

@@ -13,8 +13,7 @@ from matplotlib.colors import LinearSegmentedColormap  # noqa: E402
 from matplotlib.figure import Figure  # noqa: E402
 from matplotlib.ticker import MaxNLocator, PercentFormatter  # noqa: E402
 
-from tfcass.demo.contents import Confusion, History  # noqa: E402
-from tfcass.demo.palette import (  # noqa: E402
+from beam_pipelines.drawing.palette import (  # noqa: E402
     BASELINE,
     CLASS_TITLES,
     INK,
@@ -24,6 +23,7 @@ from tfcass.demo.palette import (  # noqa: E402
     TRAIN,
     VALIDATION,
 )
+from tfcass.demo.contents import Confusion, History  # noqa: E402
 
 _STYLE = {
     "font.family": "DejaVu Sans",  # Ships with matplotlib; text becomes paths, so the reader needs no font.

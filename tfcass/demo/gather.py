@@ -7,10 +7,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from beam_pipelines.drawing.views import Outline, PatchPicture, SlideView
 from beam_pipelines.slides.annotations import Region, read_annotations
 from beam_pipelines.slides.open import open_slide
 from beam_pipelines.slides.tiles import LABELS
-from tfcass.demo.contents import Confusion, History, Outline, PatchPicture, SlideView, SplitCount, TableCount
+from tfcass.demo.contents import Confusion, History, SplitCount, TableCount
 from tfcass.demo.workplace import read_json
 from tfcass.errors import TfcassError
 from tfcass.splits import Splits

@@ -1,13 +1,12 @@
 """Lays a Report out as one self-contained HTML page: no script, no link, every picture a data URI."""
 
-from importlib import resources
-
-import jinja2
-
-from tfcass.demo import figures, overlays, palette
-from tfcass.demo.contents import Report, SlideView
-from tfcass.demo.pictures import patch_uri, photo_uri, svg_uri
-from tfcass.demo.wording import count, duration, percent
+from beam_pipelines.drawing import overlays, palette
+from beam_pipelines.drawing.page import environment, style_sheet
+from beam_pipelines.drawing.pictures import patch_uri, photo_uri, svg_uri
+from beam_pipelines.drawing.views import SlideView
+from beam_pipelines.drawing.wording import percent
+from tfcass.demo import figures
+from tfcass.demo.contents import Report
 
 
 def render(report: Report) -> str:
@@ -21,17 +20,10 @@ def render(report: Report) -> str:
     if not predicted:
         raise ValueError("the report needs a slide with predictions (SlideView.probabilities)")
     unseen = max(predicted, key=_interest)
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("tfcass.demo", "templates"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(count=count, percent=percent, duration=duration)
-    return environment.get_template("report.html.j2").render(
+    page = environment("tfcass.demo").get_template("report.html.j2")
+    return page.render(
         report=report,
-        css=_style_sheet(),
+        css=style_sheet(),
         classes=list(enumerate(palette.CLASS_TITLES)),
         patients=len({view.patient_id for view in report.slides}),
         validation=_confusion(report, "val"),
@@ -71,15 +63,3 @@ def _interest(view: SlideView) -> int:
 
 def _confusion(report: Report, split: str):
     return next((item for item in report.confusions if item.split == split), None)
-
-
-def _style_sheet() -> str:
-    text = resources.files("tfcass.demo").joinpath("templates/report.css").read_text("utf-8")
-    colours = {
-        "ink": palette.INK,
-        "muted": palette.MUTED,
-        "line": palette.LINE,
-        "normal": palette.CLASS_COLOURS[0],
-        "tumor": palette.CLASS_COLOURS[1],
-    }
-    return ":root {" + "".join(f"--{name}: {colour};" for name, colour in colours.items()) + "}\n" + text

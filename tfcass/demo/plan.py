@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import tfcass
+from beam_pipelines.drawing.wording import count, percent
 from tfcass.demo.children import run_program
 from tfcass.demo.horovod import horovodrun, of_a_rank, training_program, without_rank
 from tfcass.demo.services import DemoCluster
 from tfcass.demo.settings import KEYSPACE, METADATA_TABLE, RATIOS, DemoSettings, Paths
 from tfcass.demo.stages import Stage
-from tfcass.demo.wording import count, percent
 from tfcass.demo.workplace import continue_or_clear, read_json
 
 Show = Callable[[str], None]

@@ -2,8 +2,8 @@
 
 contents.py    what a report shows
 gather.py      rows, slides and the stages' files -> contents         read_back.py   patches through the op
-overlays.py    thumbnails with patches and outlines                   figures.py     plots
-page.py        contents -> one HTML file                              palette.py     colours
+figures.py     plots                                                 page.py        contents -> one HTML file
+beam_pipelines.drawing: thumbnails with patches and outlines, colours, what pages share
 """
 
 import argparse

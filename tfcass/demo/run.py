@@ -7,13 +7,13 @@ from collections.abc import Iterator
 
 from rich.console import Console
 
+from beam_pipelines.drawing.wording import count, duration, percent
 from tfcass.demo.console import ConsoleDisplay
 from tfcass.demo.plan import Plan
 from tfcass.demo.services import DemoCluster
 from tfcass.demo.settings import DemoSettings, Paths
 from tfcass.demo.stages import Done, run_stages
 from tfcass.demo.state import State, locked
-from tfcass.demo.wording import count, duration, percent
 from tfcass.demo.workplace import read_json
 
 

@@ -17,9 +17,10 @@ learning_rate.py  scaled by the number of ranks, which it comes to over some epo
 callbacks.py   the same state on all ranks at the start and at each epoch's end; metrics over all ranks
 input_metrics.py  whether the model waits for its input, said each epoch
 log.py         history.json
+augment.py     random changes to images by (seed, epoch, UUID): the same on any number of ranks
 checkpoint.py  one file, written by rank 0; resume at the next epoch, or in the middle of one
 elastic.py     processes that are lost and that join in the middle of an epoch
-evaluation.py  confusion matrix over all ranks
+evaluation.py  confusion matrix over all ranks, IoU        scores.py      area under the ROC curve
 interrupt.py   Ctrl-C ends training between two steps
 journal.py     which keys the steps were given
 profiling.py   a trace of some steps for TensorBoard
@@ -29,6 +30,7 @@ ranks.py       the few collective operations that these need; does nothing in a 
 A whole training script: examples/train_patches.py. Importing this package imports TensorFlow.
 """
 
+from tfcass.training.augment import Augmentation, random_resized_crop
 from tfcass.training.callbacks import AverageMetrics, AverageStatistics, BroadcastInitialState
 from tfcass.training.checkpoint import Checkpoint
 from tfcass.training.elastic import ElasticState, committed_keys, run_elastic
@@ -47,8 +49,10 @@ from tfcass.training.plan_check import check_same_plan
 from tfcass.training.profiling import Profile, TraceEvent, trace_events
 from tfcass.training.quarantine import Quarantine
 from tfcass.training.rows import row_batches
+from tfcass.training.scores import auc_of_classes
 
 __all__ = [
+    "Augmentation",
     "AverageMetrics",
     "AverageStatistics",
     "BroadcastInitialState",
@@ -64,6 +68,7 @@ __all__ = [
     "StopOnInterrupt",
     "TraceEvent",
     "TrainingLog",
+    "auc_of_classes",
     "check_same_plan",
     "committed_keys",
     "confusion",
@@ -73,6 +78,7 @@ __all__ = [
     "key_batches",
     "pinned_splits",
     "plain_message",
+    "random_resized_crop",
     "row_batches",
     "run_elastic",
     "trace_events",
