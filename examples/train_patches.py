@@ -4,7 +4,9 @@
     horovodrun -np 2 --gloo python examples/train_patches.py ... (the same)
 
 Each rank reads its own part of the train split straight from Cassandra, another global shuffle each epoch. A run that
-was stopped goes on with the next epoch when it is started again with the same --out.
+was stopped goes on from its checkpoint when it is started again with the same --out: with the next epoch, or with
+--checkpoint-steps in the middle of one, on as many processes as there are then. What is told of such an epoch is told
+of the rest of it.
 
 Rank 0 writes to --out
   history.json     {"epochs": [{"epoch": 1, "loss", "accuracy", "val_loss", "val_accuracy", "seconds", "rows_per_s"}]}
@@ -34,6 +36,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     training.add_argument(
         "--resume", action=argparse.BooleanOptionalAction, default=True, help="go on from the checkpoint"
     )
+    training.add_argument("--checkpoint-steps", type=int, help="steps between checkpoints; default: an epoch")
     training.add_argument("--record-keys", action="store_true", help="keep the keys that each rank read")
     training.add_argument("--profile", type=Path, help="folder for a trace of steps 11 to 20: see docs/profiling.md")
     return parser.parse_args(argv)
@@ -75,7 +78,7 @@ def main(args: argparse.Namespace) -> None:
     import tensorflow as tf
 
     import tfcass
-    from tfcass import training
+    from tfcass import sharding, training
 
     began_s = time.perf_counter()
     shard = tfcass.Shard.from_horovod()
@@ -99,23 +102,19 @@ def main(args: argparse.Namespace) -> None:
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(optimizer, loss, metrics=["accuracy"], jit_compile=False)
 
-    plan = f"{splits.digest} train={args.train} seed={args.seed}"
-    checkpoint = training.Checkpoint(args.out / "checkpoint.npz", plan=plan)
-    first = checkpoint.restore(model) if args.resume else 0
+    plan = sharding.Plan(splits, args.train, seed=args.seed)
+    checkpoint = training.Checkpoint(
+        args.out / "checkpoint.npz", plan=plan, every_steps=args.checkpoint_steps, batch_size=args.batch
+    )
+    cursor = checkpoint.restore_cursor(model) if args.resume else plan.cursor()
+    first, steps_of_first = cursor.epoch, shard.part(plan, cursor, batch_size=args.batch).steps
     log = training.TrainingLog(args.out / "history.json", rows_per_epoch=shard.size * shard.rows(splits, args.train))
     log.keep_until(first)
+    if shard.rank == 0 and cursor != plan.cursor():
+        within = f" and {cursor.samples} of {plan.samples} rows of the next" if cursor.samples else ""
+        print(f"going on after epoch {first}{within} of {args.out}", flush=True)
 
     journal = training.KeyJournal()
-    keys = training.epochs_of_keys(
-        splits,
-        args.train,
-        shard,
-        batch_size=args.batch,
-        epochs=max(first, args.epochs),
-        seed=args.seed,
-        first_epoch=first,
-    )
-    train = keys.apply(fetch).apply(journal.watch("patch_id")).map(decode, tf.data.AUTOTUNE).prefetch(2)
     # Uneven: validation needs no equal steps, so each row is counted once.
     val_keys = shard.keys(splits, args.val, epoch=0, seed=args.seed, remainder="uneven")
     val = (
@@ -127,30 +126,36 @@ def main(args: argparse.Namespace) -> None:
     )
     profile = [training.Profile(args.profile)] if args.profile else []
 
-    if shard.rank == 0 and first:
-        print(f"going on after epoch {first} of {args.out}", flush=True)
     with training.StopOnInterrupt() as stop:
-        model.fit(
-            train,
-            steps_per_epoch=steps,
-            validation_data=val,
-            epochs=args.epochs,
-            initial_epoch=first,
-            shuffle=False,  # The keys are shuffled, over all ranks.
-            verbose=2 if shard.rank == 0 else 0,
-            callbacks=[
-                training.BroadcastInitialState(plan=plan),
-                training.AverageStatistics(),
-                training.AverageMetrics(train_rows=shard.rows(splits, args.train), val_rows=len(val_keys)),
-                log,
-                checkpoint,
-                *profile,
-                stop,
-            ],
-        )
+        while True:  # Once, or twice if it goes on in the middle of an epoch: that has fewer steps.
+            part = shard.part(plan, cursor, batch_size=args.batch)
+            last = cursor.epoch + 1 if cursor.samples else max(cursor.epoch, args.epochs)
+            keys = training.key_batches(plan, shard, batch_size=args.batch, epochs=last, start=cursor)
+            train = keys.apply(fetch).apply(journal.watch("patch_id")).map(decode, tf.data.AUTOTUNE).prefetch(2)
+            model.fit(
+                train,
+                steps_per_epoch=part.steps,
+                validation_data=val,
+                epochs=last,
+                initial_epoch=cursor.epoch,
+                shuffle=False,  # The keys are shuffled, over all ranks.
+                verbose=2 if shard.rank == 0 else 0,
+                callbacks=[
+                    training.BroadcastInitialState(plan),
+                    training.AverageStatistics(),
+                    training.AverageMetrics(train_rows=part.rows, val_rows=len(val_keys)),
+                    log,
+                    checkpoint.begin_at(cursor),
+                    *profile,
+                    stop,
+                ],
+            )
+            cursor = plan.cursor(last)
+            if last >= args.epochs:
+                break
     found = training.confusion(model, val, classes=len(args.classes))
 
-    write_rank(args, shard, journal, steps, first)
+    write_rank(args, shard, journal.epochs(steps, first=steps_of_first), first)
     if shard.rank == 0:
         model.save(args.out / "model.keras")
         confusion = {"matrix": found.matrix.tolist(), "accuracy": found.accuracy, "majority": found.majority}
@@ -224,13 +229,13 @@ def make_model(size: int, classes: int):
     return keras.Model(inputs, keras.layers.Dense(classes, dtype="float32")(x))
 
 
-def write_rank(args: argparse.Namespace, shard, journal, steps: int, first: int) -> None:
+def write_rank(args: argparse.Namespace, shard, keys_of_epochs, first: int) -> None:
     import numpy as np
 
     from tfcass.training.journal import keys_digest
 
     epochs = []
-    for epoch, keys in enumerate(journal.epochs(steps), start=first + 1):
+    for epoch, keys in enumerate(keys_of_epochs, start=first + 1):
         epochs.append({"epoch": epoch, "keys": len(keys), "sha256": keys_digest(keys)})
         if args.record_keys:
             np.save(args.out / "ranks" / f"rank{shard.rank}-epoch{epoch}.npy", keys)

@@ -39,7 +39,8 @@ class Profile(keras.callbacks.Callback):
         self._step: tf.profiler.experimental.Trace | None = None
 
     def on_train_begin(self, logs: dict | None = None) -> None:
-        self._state = "before" if ranks.is_first() else "after"
+        if not ranks.is_first():
+            self._state = "after"
         steps = self.params.get("steps")
         # An epoch that is too short for it is recorded in its last step rather than not at all.
         self._begin = min(self._first, steps) if steps else self._first
