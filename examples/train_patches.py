@@ -4,7 +4,9 @@
     horovodrun -np 2 --gloo python examples/train_patches.py ... (the same)
 
 Each rank reads its own part of the train split straight from Cassandra, another global shuffle each epoch. A run that
-was stopped goes on with the next epoch when it is started again with the same --out.
+was stopped goes on from its checkpoint when it is started again with the same --out: with the next epoch, or with
+--checkpoint-steps in the middle of one, on as many processes as there are then. What is told of such an epoch is told
+of the rest of it.
 
 Rank 0 writes to --out
   history.json     {"epochs": [{"epoch": 1, "loss", "accuracy", "val_loss", "val_accuracy", "seconds", "rows_per_s"}]}
@@ -17,25 +19,30 @@ and each rank
 """
 
 import argparse
-import json
-import os
 import sys
 import time
 from pathlib import Path
 
+from tfcass import scripts
 
-def parse_args() -> argparse.Namespace:
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__.splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
-    cluster = parser.add_argument_group("cluster")
-    # Not --host: horovodrun's own parser takes that for one of its options, wherever it stands.
-    cluster.add_argument("--contact-points", default="127.0.0.1", help="addresses to connect to first, comma-separated")
-    cluster.add_argument("--port", type=int, default=9042)
-    cluster.add_argument("--local-dc", help="datacenter to read from")
-    cluster.add_argument("--username")
-    cluster.add_argument("--password-env", default="CASS_PW", help="environment variable that holds the password")
-    cluster.add_argument("--ca", help="PEM file of the authority: turns TLS on")
+    scripts.add_cluster_flags(parser)
+    add_data_arguments(parser)
+    training = add_training_arguments(parser, out="out/training")
+    training.add_argument(
+        "--resume", action=argparse.BooleanOptionalAction, default=True, help="go on from the checkpoint"
+    )
+    training.add_argument("--checkpoint-steps", type=int, help="steps between checkpoints; default: an epoch")
+    training.add_argument("--record-keys", action="store_true", help="keep the keys that each rank read")
+    training.add_argument("--profile", type=Path, help="folder for a trace of steps 11 to 20: see docs/profiling.md")
+    return parser.parse_args(argv)
+
+
+def add_data_arguments(parser: argparse.ArgumentParser) -> None:
     data = parser.add_argument_group("data")
     data.add_argument("--keyspace", default="patches")
     data.add_argument("--table", default="data_by_uuid", help="table of the images: JPEG, PNG, TIFF in column 'data'")
@@ -43,64 +50,71 @@ def parse_args() -> argparse.Namespace:
     data.add_argument("--train", default="train", help="split to train on")
     data.add_argument("--val", default="val", help="split to validate on")
     data.add_argument("--classes", nargs="+", default=["normal", "tumor"], help="names of the labels 0, 1, ...")
+
+
+def add_training_arguments(parser: argparse.ArgumentParser, *, out: str, warmup: bool = True):
     training = parser.add_argument_group("training")
-    training.add_argument("--out", type=Path, default=Path("out/training"))
+    training.add_argument("--out", type=Path, default=Path(out))
     training.add_argument("--epochs", type=int, default=6)
     training.add_argument("--batch", type=int, default=32, help="rows per step and rank")
     training.add_argument("--image-size", type=int, default=128, help="pixels; patches are resized to this")
     training.add_argument(
         "--learning-rate", type=float, default=1e-3, help="of one rank: multiplied by the number of ranks"
     )
-    training.add_argument("--seed", type=int, default=1)
+    if warmup:
+        training.add_argument(
+            "--warmup-epochs", type=float, default=0, help="until the learning rate is that of all ranks; 0: at once"
+        )
     training.add_argument(
-        "--resume", action=argparse.BooleanOptionalAction, default=True, help="go on from the checkpoint"
+        "--mixed-precision", action="store_true", help="compute in float16 where the weights stay float32"
     )
+    training.add_argument("--seed", type=int, default=1)
     training.add_argument("--threads", type=int, default=0, help="threads of this process; 0: its share of the cores")
-    training.add_argument("--record-keys", action="store_true", help="keep the keys that each rank read")
-    return parser.parse_args()
+    return training
 
 
 def main(args: argparse.Namespace) -> None:
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     import keras
     import tensorflow as tf
 
     import tfcass
-    from tfcass import training
+    from tfcass import sharding, training
 
     began_s = time.perf_counter()
     shard = tfcass.Shard.from_horovod()
-    use_threads(args.threads or max(1, (os.cpu_count() or 1) // int(os.environ.get("HOROVOD_LOCAL_SIZE", 1))))
-    keras.utils.set_random_seed(args.seed)
+    scripts.use_threads(args.threads)
+    use_precision(args.mixed_precision)
     splits = tfcass.Splits.load(args.splits)
     check_labels(splits, args.classes)
     (args.out / "ranks").mkdir(parents=True, exist_ok=True)
-    cluster = connect_settings(args)
+    cluster = scripts.cluster_of(args)
     fetch = tfcass.fetch(f"{args.keyspace}.{args.table}", cluster=cluster)
-    decode = decoder(first_image(fetch, splits.keys(args.train)[:1]), args.image_size)
+    decode = decoder(fetch, splits.keys(args.train), args.image_size)
 
+    # Not before: connecting draws from Python's random numbers as well.
+    keras.utils.set_random_seed(args.seed)
     model = make_model(args.image_size, len(args.classes))
-    optimizer = training.distributed_optimizer(keras.optimizers.Adam(args.learning_rate), scale_learning_rate=True)
+    steps = shard.steps(splits, args.train, batch_size=args.batch)
+    rate = args.learning_rate
+    if args.warmup_epochs:
+        rate = training.LinearScaling(rate, size=shard.size, warmup_steps=round(args.warmup_epochs * steps))
+    optimizer = training.distributed_optimizer(keras.optimizers.Adam(rate), scale_learning_rate=not args.warmup_epochs)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(optimizer, loss, metrics=["accuracy"], jit_compile=False)
 
-    plan = f"{splits.digest} train={args.train} seed={args.seed}"
-    checkpoint = training.Checkpoint(args.out / "checkpoint.npz", plan=plan)
-    first = checkpoint.restore(model) if args.resume else 0
+    plan = sharding.Plan(splits, args.train, seed=args.seed)
+    checkpoint = training.Checkpoint(
+        args.out / "checkpoint.npz", plan=plan, every_steps=args.checkpoint_steps, batch_size=args.batch
+    )
+    cursor = checkpoint.restore_cursor(model) if args.resume else plan.cursor()
+    first, steps_of_first = cursor.epoch, shard.part(plan, cursor, batch_size=args.batch).steps
     log = training.TrainingLog(args.out / "history.json", rows_per_epoch=shard.size * shard.rows(splits, args.train))
     log.keep_until(first)
+    if shard.rank == 0 and cursor != plan.cursor():
+        within = f" and {cursor.samples} of {plan.samples} rows of the next" if cursor.samples else ""
+        print(f"going on after epoch {first}{within} of {args.out}", flush=True)
 
     journal = training.KeyJournal()
-    keys = training.epochs_of_keys(
-        splits,
-        args.train,
-        shard,
-        batch_size=args.batch,
-        epochs=max(first, args.epochs),
-        seed=args.seed,
-        first_epoch=first,
-    )
-    train = keys.apply(fetch).apply(journal.watch("patch_id")).map(decode, tf.data.AUTOTUNE).prefetch(2)
     # Uneven: validation needs no equal steps, so each row is counted once.
     val_keys = shard.keys(splits, args.val, epoch=0, seed=args.seed, remainder="uneven")
     val = (
@@ -110,35 +124,42 @@ def main(args: argparse.Namespace) -> None:
         .map(decode, tf.data.AUTOTUNE)
         .prefetch(2)
     )
-    steps = shard.steps(splits, args.train, batch_size=args.batch)
+    profile = [training.Profile(args.profile)] if args.profile else []
 
-    if shard.rank == 0 and first:
-        print(f"going on after epoch {first} of {args.out}", flush=True)
     with training.StopOnInterrupt() as stop:
-        model.fit(
-            train,
-            steps_per_epoch=steps,
-            validation_data=val,
-            epochs=args.epochs,
-            initial_epoch=first,
-            shuffle=False,  # The keys are shuffled, over all ranks.
-            verbose=2 if shard.rank == 0 else 0,
-            callbacks=[
-                training.BroadcastInitialState(plan=plan),
-                training.AverageStatistics(),
-                training.AverageMetrics(train_rows=shard.rows(splits, args.train), val_rows=len(val_keys)),
-                log,
-                checkpoint,
-                stop,
-            ],
-        )
+        while True:  # Once, or twice if it goes on in the middle of an epoch: that has fewer steps.
+            part = shard.part(plan, cursor, batch_size=args.batch)
+            last = cursor.epoch + 1 if cursor.samples else max(cursor.epoch, args.epochs)
+            keys = training.key_batches(plan, shard, batch_size=args.batch, epochs=last, start=cursor)
+            train = keys.apply(fetch).apply(journal.watch("patch_id")).map(decode, tf.data.AUTOTUNE).prefetch(2)
+            model.fit(
+                train,
+                steps_per_epoch=part.steps,
+                validation_data=val,
+                epochs=last,
+                initial_epoch=cursor.epoch,
+                shuffle=False,  # The keys are shuffled, over all ranks.
+                verbose=2 if shard.rank == 0 else 0,
+                callbacks=[
+                    training.BroadcastInitialState(plan),
+                    training.AverageStatistics(),
+                    training.AverageMetrics(train_rows=part.rows, val_rows=len(val_keys)),
+                    log,
+                    checkpoint.begin_at(cursor),
+                    *profile,
+                    stop,
+                ],
+            )
+            cursor = plan.cursor(last)
+            if last >= args.epochs:
+                break
     found = training.confusion(model, val, classes=len(args.classes))
 
-    write_rank(args, shard, journal, steps, first)
+    write_rank(args, shard, journal.epochs(steps, first=steps_of_first), first)
     if shard.rank == 0:
         model.save(args.out / "model.keras")
         confusion = {"matrix": found.matrix.tolist(), "accuracy": found.accuracy, "majority": found.majority}
-        write_json(args.out / "confusion.json", {"split": args.val, "classes": args.classes, **confusion})
+        scripts.write_json(args.out / "confusion.json", {"split": args.val, "classes": args.classes, **confusion})
         ran = [entry for entry in log.epochs if entry["epoch"] > first]
         summary = {
             "ranks": shard.size,
@@ -153,24 +174,16 @@ def main(args: argparse.Namespace) -> None:
             "rows_per_s": round(sum(entry["rows_per_s"] for entry in ran) / len(ran), 1) if ran else None,
             "splits": splits.digest,
         }
-        write_json(args.out / "summary.json", summary)
+        scripts.write_json(args.out / "summary.json", summary)
         beaten = f"always the most frequent class: {found.majority:.1%}"
         print(f"{args.val}: accuracy {found.accuracy:.1%} over {found.rows} patches ({beaten})")
 
 
-def use_threads(threads: int) -> None:
-    import tensorflow as tf
+def use_precision(mixed: bool) -> None:
+    """Before the model and the optimizer are made: both look at it."""
+    import keras
 
-    tf.config.threading.set_intra_op_parallelism_threads(threads)
-    tf.config.threading.set_inter_op_parallelism_threads(max(2, threads))
-
-
-def connect_settings(args: argparse.Namespace):
-    import tfcass
-
-    auth = tfcass.PasswordAuth(args.username, password_env=args.password_env) if args.username else None
-    tls = tfcass.Tls(ca=args.ca) if args.ca else None
-    return tfcass.Cluster(args.contact_points.split(","), port=args.port, local_dc=args.local_dc, auth=auth, tls=tls)
+    keras.mixed_precision.set_global_policy("mixed_float16" if mixed else "float32")
 
 
 def check_labels(splits, classes: list[str]) -> None:
@@ -183,45 +196,18 @@ def check_labels(splits, classes: list[str]) -> None:
         )
 
 
-def first_image(fetch, keys) -> bytes:
-    """One image, so that a wrong table or format is told before training."""
+def decoder(fetch, keys, size: int):
+    """row -> (uint8 [b, size, size, 3], int32 [b]), for images like that of the first key.
+
+    Reading one tells what is wrong with the table, or with its images, before training.
+    """
     import tensorflow as tf
 
-    row = next(iter(tf.data.Dataset.from_tensor_slices(keys).apply(fetch)))
-    return row["data"].numpy()
+    from tfcass import images
 
-
-def decoder(image: bytes, size: int):
-    """row -> (uint8 [b, size, size, 3], int32 [b]), for images like `image`."""
-    import tensorflow as tf
-
-    import tfcass
-    from tfcass import training
-
-    open_image = tfcass.images.decode_image
-    if tf.io.is_jpeg(image):
-        # A JPEG is decoded at 1/2, 1/4 or 1/8 at a fraction of the cost: as far as it stays as large as asked.
-        shorter = min(tf.io.extract_jpeg_shape(image)[:2].numpy())
-        ratio = next(ratio for ratio in (8, 4, 2, 1) if shorter // ratio >= size or ratio == 1)
-
-        def open_image(data: tf.Tensor) -> tf.Tensor:
-            return tf.io.decode_jpeg(data, channels=3, ratio=ratio)
-
-    try:
-        open_image(tf.constant(image))
-    except tf.errors.InvalidArgumentError as error:
-        message = training.plain_message(error)
-        raise tfcass.OptionError(f"an image of this table cannot be decoded: {message}") from error
-
-    def one(data: tf.Tensor) -> tf.Tensor:
-        pixels = open_image(data)
-        fits = tf.reduce_all(tf.shape(pixels)[:2] == size)
-        resized = tf.cond(
-            fits, lambda: pixels, lambda: tf.cast(tf.image.resize(pixels, [size, size], "area"), tf.uint8)
-        )
-        return tf.ensure_shape(resized, [size, size, 3])
-
-    return lambda row: (tf.map_fn(one, row["data"], fn_output_signature=tf.uint8), row["label"])
+    first = next(iter(tf.data.Dataset.from_tensor_slices(keys[:1]).apply(fetch)))
+    decode = images.batch_decoder(first["data"].numpy(), size)
+    return lambda row: (decode(row["data"]), row["label"])
 
 
 def make_model(size: int, classes: int):
@@ -243,54 +229,20 @@ def make_model(size: int, classes: int):
     return keras.Model(inputs, keras.layers.Dense(classes, dtype="float32")(x))
 
 
-def write_rank(args: argparse.Namespace, shard, journal, steps: int, first: int) -> None:
+def write_rank(args: argparse.Namespace, shard, keys_of_epochs, first: int) -> None:
     import numpy as np
 
     from tfcass.training.journal import keys_digest
 
     epochs = []
-    for epoch, keys in enumerate(journal.epochs(steps), start=first + 1):
+    for epoch, keys in enumerate(keys_of_epochs, start=first + 1):
         epochs.append({"epoch": epoch, "keys": len(keys), "sha256": keys_digest(keys)})
         if args.record_keys:
             np.save(args.out / "ranks" / f"rank{shard.rank}-epoch{epoch}.npy", keys)
-    write_json(
+    scripts.write_json(
         args.out / "ranks" / f"rank{shard.rank}.json", {"rank": shard.rank, "size": shard.size, "epochs": epochs}
     )
 
 
-def write_json(path: Path, value: object) -> None:
-    path.write_text(json.dumps(value, indent=1) + "\n")
-
-
-def run() -> int:
-    """main() with a user's mistakes and a lost cluster told in one line."""
-    from tfcass.errors import TfcassError
-
-    args = parse_args()
-    try:
-        main(args)
-    except TfcassError as error:
-        message = str(error)
-    except OSError as error:  # Of the files that this script writes itself.
-        message = (
-            f"cannot write into {args.out}: {error}; make room, then the same command goes on after the last epoch"
-        )
-    except KeyboardInterrupt:
-        print("stopped; the same command goes on with the epoch that was not finished", file=sys.stderr)
-        return 130
-    except Exception as error:
-        import tensorflow as tf
-
-        from tfcass.training import plain_message
-
-        if not isinstance(error, tf.errors.OpError):
-            raise
-        message = plain_message(error)
-    else:
-        return 0
-    print(f"error: {message}", file=sys.stderr)
-    return 1
-
-
 if __name__ == "__main__":
-    sys.exit(run())
+    sys.exit(scripts.run(main, parse_args()))

@@ -9,6 +9,7 @@ cassandra_session   an open session on `cassandra`
 proxy               a proxy before `cassandra` that knows CQL's frames
 through             begins an epoch over the test's own `patches` through it
 keyspace            the name of a fresh keyspace on `cassandra`, dropped afterwards
+shared_keyspace     the same, one for all tests of a module
 
 A test that uses one of them gets the marker `cassandra` by itself.
 """
@@ -114,6 +115,15 @@ def through(patches: "Patches", proxy: CqlProxy) -> Callable[..., "Epoch"]:
 
 @pytest.fixture
 def keyspace(cassandra_session) -> Iterator[str]:
+    yield from _fresh_keyspace(cassandra_session)
+
+
+@pytest.fixture(scope="module")
+def shared_keyspace(cassandra_session) -> Iterator[str]:
+    yield from _fresh_keyspace(cassandra_session)
+
+
+def _fresh_keyspace(cassandra_session) -> Iterator[str]:
     name = f"test_{uuid.uuid4().hex[:12]}"
     replication = "{'class': 'SimpleStrategy', 'replication_factor': 1}"
     cassandra_session.execute(f"CREATE KEYSPACE {name} WITH replication = {replication}")

@@ -1,14 +1,12 @@
 """What TensorFlow's profiler and its model of a pipeline are told."""
 
-import glob
-import os
-
+import keras
 import pytest
 import tensorflow as tf
-from tensorflow.tsl.profiler.protobuf import xplane_pb2
 
 import tfcass
 from tests.support import fetch_rows
+from tfcass import training
 
 ROWS = 120
 
@@ -26,20 +24,9 @@ def _profiled(folder, run):
         run()
     finally:
         tf.profiler.experimental.stop()
-    (path,) = glob.glob(os.path.join(folder, "**", "*.xplane.pb"), recursive=True)
-    space = xplane_pb2.XSpace()
-    with open(path, "rb") as file:
-        space.ParseFromString(file.read())
     events = {}
-    for plane in space.planes:
-        names = {key: metadata.name for key, metadata in plane.stat_metadata.items()}
-        for event in (event for line in plane.lines for event in line.events):
-            stats = {}
-            for stat in event.stats:
-                kind = stat.WhichOneof("value")
-                value = getattr(stat, kind)
-                stats[names[stat.metadata_id]] = names[value] if kind == "ref_value" else value
-            events.setdefault(plane.event_metadata[event.metadata_id].name, []).append(stats)
+    for event in training.trace_events(folder, prefix=""):
+        events.setdefault(event.name, []).append(event.values)
     return events
 
 
@@ -70,3 +57,48 @@ def test_tf_data_sees_a_buffer_of_what_is_held(patches, tmp_path):
     told = [event for event in events[name] if "buffered_elements" in event]
     assert told and all(event["buffered_elements"] == 1 for event in told)
     assert all(event["table"] == patches.table for event in events[name])
+
+
+def _fit(dataset, steps, *callbacks):
+    model = keras.Sequential([keras.layers.Input((1,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    pairs = dataset.map(lambda row: (tf.cast(row["label"], tf.float32)[:, None], tf.zeros_like(row["label"])))
+    model.fit(pairs, steps_per_epoch=steps, verbose=0, shuffle=False, callbacks=list(callbacks))
+
+
+def test_a_trace_of_training_steps_shows_the_fetch_beside_the_steps(patches, tmp_path):
+    dataset = patches.dataset(batch_size=10)
+
+    _fit(dataset, 12, training.Profile(tmp_path / "trace", first=3, last=8))
+
+    rows = [event for event in training.trace_events(tmp_path / "trace") if event.name == "TfcassFetch::Rows"]
+    assert 1 <= len(rows) < 12  # Those of some steps, not of all.
+    assert all(event.values["rows"] == 10 and event.values["table"] == patches.table for event in rows)
+    assert rows == sorted(rows, key=lambda event: event.start_ms)
+    assert all(event.duration_ms >= 0 for event in rows)
+    steps = [event for event in training.trace_events(tmp_path / "trace", prefix="") if event.name == "train"]
+    assert [event.values["step_num"] for event in steps] == [3, 4, 5, 6, 7, 8]
+
+
+def test_of_a_short_epoch_the_last_step_is_recorded(patches, tmp_path):
+    _fit(patches.dataset(batch_size=60), 2, training.Profile(tmp_path / "trace"))
+
+    assert training.trace_events(tmp_path / "trace", prefix="")
+
+
+@pytest.mark.parametrize(("first", "last"), [(0, 5), (6, 5)])
+def test_steps_that_are_none_are_refused(first, last, tmp_path):
+    with pytest.raises(tfcass.OptionError, match=f"first={first}, last={last}: expected steps with 1 <= first <= last"):
+        training.Profile(tmp_path, first=first, last=last)
+
+
+def test_a_folder_without_a_trace_is_told(tmp_path):
+    with pytest.raises(tfcass.TfcassError, match="no trace in"):
+        training.trace_events(tmp_path)
+
+
+def test_a_folder_that_cannot_be_made_is_told(patches, tmp_path):
+    (tmp_path / "file").write_text("")
+
+    with pytest.raises(tfcass.TfcassError, match="cannot write a trace to .*file/trace"):
+        _fit(patches.dataset(batch_size=60), 2, training.Profile(tmp_path / "file" / "trace"))

@@ -1,4 +1,5 @@
-"""examples/ on a real server: two Horovod processes learn, read disjoint rows, and go on after Ctrl-C."""
+"""train_patches.py and quickstart.py on a real server: two Horovod processes learn, read disjoint rows, and go on after
+Ctrl-C. The other examples: test_examples_*.py."""
 
 import json
 import os
@@ -16,6 +17,7 @@ import pytest
 import tfcass
 from tests.support.horovod_processes import ROOT, run_alone, run_on_ranks
 from tests.support.patch_tables import write_patches
+from tfcass import sharding, training
 
 TRAIN = ROOT / "examples" / "train_patches.py"
 QUICKSTART = ROOT / "examples" / "quickstart.py"
@@ -110,13 +112,20 @@ def test_the_quickstart_runs(patches: list[object]) -> None:
     assert "Epoch 3/3" in process.stdout
 
 
-def test_a_table_of_tiff_trains_as_well(patches: list[object], cassandra, keyspace: str, tmp_path: Path) -> None:
+def test_a_table_of_tiff_trains_as_well_and_its_trace_shows_the_fetch(
+    patches: list[object], cassandra, keyspace: str, tmp_path: Path
+) -> None:
     write_patches(cassandra, keyspace, encoding="TIFF")  # The same keys: each row is written over.
 
-    process = run_alone(TRAIN, [*patches, "--epochs", 2], timeout_s=90)
+    options = ["--epochs", 2, "--profile", tmp_path / "trace", "--warmup-epochs", 1, "--mixed-precision"]
+
+    process = run_alone(TRAIN, [*patches, *options], timeout_s=90)
 
     assert process.returncode == 0, process.stdout
     assert len(epochs_of(tmp_path / "out" / "history.json")) == 2
+    rows = [event for event in training.trace_events(tmp_path / "trace") if event.name == "TfcassFetch::Rows"]
+    assert rows
+    assert {event.values["table"] for event in rows} == {f"{keyspace}.data_by_uuid"}
 
 
 def test_an_image_of_no_known_format_is_told_in_one_line(patches: list[object], cassandra_session, keyspace) -> None:
@@ -133,8 +142,9 @@ def test_an_image_of_no_known_format_is_told_in_one_line(patches: list[object], 
     assert "Traceback" not in process.stdout
 
 
-def test_every_example_is_run_here() -> None:
-    assert set((ROOT / "examples").glob("*.py")) == {TRAIN, QUICKSTART}
+def test_every_example_is_run_by_a_test() -> None:
+    tests = "".join(path.read_text() for path in Path(__file__).parent.glob("test_examples*.py"))
+    assert [example.name for example in (ROOT / "examples").glob("*.py") if example.stem not in tests] == []
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
@@ -166,17 +176,29 @@ def test_a_mistake_is_told_in_one_line(patches: list[object], change: list[str],
     assert "Traceback" not in process.stdout
 
 
-def test_a_row_that_was_lost_is_named_in_one_line(
-    patches: list[object], cassandra_session, keyspace: str, tmp_path: Path
+def test_a_lost_row_is_named_in_one_line_and_the_run_goes_on_from_there_when_it_is_back(
+    patches: list[object], cassandra, cassandra_session, keyspace: str, tmp_path: Path
 ) -> None:
-    lost = uuid.UUID(bytes=tfcass.Splits.load(tmp_path / "splits").keys("train")[5].tobytes())
+    plan = sharding.Plan(tfcass.Splits.load(tmp_path / "splits"), "train", seed=1)
+    lost = uuid.UUID(bytes=plan.keys(0, np.array([plan.samples - 1])).tobytes())  # In the last of twelve batches.
     cassandra_session.execute(f"DELETE FROM {keyspace}.data_by_uuid WHERE patch_id = {lost}")
+    args = [*patches, "--epochs", 2, "--checkpoint-steps", 1, "--record-keys"]
 
-    process = run_alone(TRAIN, [*patches, "--epochs", 1], timeout_s=90)
+    process = run_alone(TRAIN, args, timeout_s=90)
 
     assert process.returncode == 1
     assert f"error: no row {lost} in {keyspace}.data_by_uuid" in process.stdout
     assert "Traceback" not in process.stdout
+
+    write_patches(cassandra, keyspace)
+    again = run_alone(TRAIN, args, timeout_s=90)
+
+    assert again.returncode == 0, again.stdout
+    assert "going on after epoch 0 and 88 of 96 rows of the next" in again.stdout
+    for epoch, begin in ((0, 88), (1, 0)):
+        read = np.load(tmp_path / "out" / "ranks" / f"rank0-epoch{epoch + 1}.npy")
+        assert read.tolist() == plan.keys(epoch, np.arange(begin, 96)).tolist()
+    assert [entry["epoch"] for entry in epochs_of(tmp_path / "out" / "history.json")] == [1, 2]
 
 
 def epochs_of(history: Path) -> list[dict]:

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from tests.support.split_rows import metadata
 from tfcass import OptionError, Shard, SplitError, TfcassError, training
+from tfcass.sharding import Plan
 from tfcass.splits import Splits, split
 
 
@@ -258,3 +259,54 @@ def test_an_error_after_ctrl_c_counts_as_its_consequence() -> None:
     with pytest.raises(KeyboardInterrupt), training.StopOnInterrupt():
         press_ctrl_c()
         raise ConnectionError("another rank is gone")
+
+
+def plan_of(splits: Splits, seed: int = 3) -> Plan:
+    return Plan(splits, "train", seed=seed)
+
+
+def test_a_checkpoint_within_an_epoch_says_where_it_stands(splits: Splits, tmp_path: Path) -> None:
+    plan, path = plan_of(splits), tmp_path / "c.npz"
+    checkpoint = training.Checkpoint(path, plan=plan, every_steps=2, batch_size=4)
+    seen = []
+    look = keras.callbacks.LambdaCallback(
+        on_train_batch_end=lambda batch, logs: seen.append(
+            training.Checkpoint(path, plan=plan).restore_cursor(small_model()) if path.exists() else None
+        )
+    )
+
+    small_model().fit(np.zeros((18, 2)), np.zeros((18, 3)), batch_size=4, verbose=0, callbacks=[checkpoint, look])
+
+    assert seen == [None, plan.cursor(0, 8), plan.cursor(0, 8), plan.cursor(0, 16), plan.cursor(0, 16)]
+    done = training.Checkpoint(path, plan=plan)
+    assert done.restore_cursor(small_model()) == plan.cursor(1)
+    assert done.restore(small_model()) == 1
+
+
+def test_the_cursor_of_a_checkpoint_of_another_plan_is_refused(splits: Splits, tmp_path: Path) -> None:
+    model = small_model()
+    training.Checkpoint(tmp_path / "c.npz", plan=plan_of(splits)).save(model, plan_of(splits).cursor(0, 4))
+
+    with pytest.raises(SplitError, match="is of another split or seed: '.* seed=3', not '.* seed=4'; move .* away"):
+        training.Checkpoint(tmp_path / "c.npz", plan=plan_of(splits, seed=4)).restore_cursor(model)
+
+
+def test_another_optimizer_than_that_of_the_checkpoint_is_refused(splits: Splits, tmp_path: Path) -> None:
+    plan, model = plan_of(splits), small_model()
+    checkpoint = training.Checkpoint(tmp_path / "c.npz", plan=plan)
+    checkpoint.save(model, plan.cursor(0, 4), optimizer=keras.optimizers.Adam())
+
+    with pytest.raises(TfcassError, match="is of another model or optimizer"):
+        checkpoint.restore_cursor(small_model(), optimizer=keras.optimizers.SGD())
+
+
+def test_checkpoints_within_an_epoch_need_to_know_the_plan(splits: Splits, tmp_path: Path) -> None:
+    path = tmp_path / "c.npz"
+
+    with pytest.raises(OptionError, match=r"every_steps needs plan=Plan\(...\) and batch_size"):
+        training.Checkpoint(path, plan="p", every_steps=5)
+    with pytest.raises(OptionError, match="every_steps=0 is not a positive number of steps"):
+        training.Checkpoint(path, plan=plan_of(splits), every_steps=0, batch_size=4)
+    with pytest.raises(OptionError, match=r"restore_cursor\(\) needs Checkpoint\(plan=Plan"):
+        training.Checkpoint(path, plan="p").restore_cursor(small_model())
+    assert training.Checkpoint(path, plan=plan_of(splits)).restore_cursor(small_model()) == plan_of(splits).cursor()

@@ -3,9 +3,13 @@
     rows = tf.data.Dataset.from_tensor_slices(keys).apply(tfcass.fetch("ks.data_by_uuid", cluster=cluster))
     images = rows.map(lambda row: tfcass.images.decode_image(row["data"]), tf.data.AUTOTUNE)
 
+Whole batches of one size, for a model: batch_decoder. Masks of segmentation, checked: decode_mask.
+
 decode_tiff is an op of a library of its own (ops/decode), which links with libtiff and is loaded at the first TIFF:
 without libtiff all else works. This module imports TensorFlow.
 """
+
+from collections.abc import Callable
 
 import tensorflow as tf
 
@@ -14,6 +18,9 @@ from tfcass.errors import OpLibraryError, OptionError
 
 # 9,459 x 9,459 pixels of RGB: larger than a patch, smaller than the memory of a process.
 MAX_BYTES = 256 << 20
+
+# Value of a mask's pixel that has no class: what beam_pipelines writes outside of all annotations.
+NOT_ANNOTATED = 255
 
 _CHANNELS = (0, 1, 3, 4)
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # Classic and Big, little- and big-endian.
@@ -84,6 +91,119 @@ def decode_image(contents: tf.Tensor | bytes, channels: int = 3, dtype: tf.DType
             lambda: _shaped(_tiff_branch(contents, channels, dtype), channels),
             lambda: _shaped(_other_branch(contents, channels, dtype), channels),
         )
+
+
+def batch_decoder(sample: bytes, size_px: int) -> Callable[[tf.Tensor], tf.Tensor]:
+    """A function that decodes a batch of images and brings them to one size.
+
+        decode = tfcass.images.batch_decoder(first_image, 224)
+        images = rows.map(lambda row: decode(row["data"]), tf.data.AUTOTUNE)
+
+    Args:
+      sample: One image of the table. The others may differ in size, and JPEG from all else only if this is no JPEG.
+      size_px: Side of the result. Images of other sizes are resized (mean over areas), without regard to their shape.
+    Returns:
+      string [b] -> uint8 [b, size_px, size_px, 3]. A JPEG is decoded at 1/2, 1/4 or 1/8 at a fraction of the cost, as
+      far as `sample` stays as large as asked.
+    Raises:
+      OptionError: `sample` cannot be decoded, or `size_px` is not positive.
+    """
+    if isinstance(size_px, bool) or not isinstance(size_px, int) or size_px < 1:
+        raise OptionError(f"size_px={size_px!r} is not a positive whole number of pixels")
+    open_image = decode_image
+    try:
+        if tf.io.is_jpeg(sample):
+            shorter = min(tf.io.extract_jpeg_shape(sample)[:2].numpy())
+            ratio = next(ratio for ratio in (8, 4, 2, 1) if shorter // ratio >= size_px or ratio == 1)
+
+            def open_image(data: tf.Tensor) -> tf.Tensor:
+                return tf.io.decode_jpeg(data, channels=3, ratio=ratio)
+
+        open_image(tf.constant(sample))
+    except tf.errors.InvalidArgumentError as error:
+        from tfcass.training.messages import plain_message
+
+        raise OptionError(f"an image of this table cannot be decoded: {plain_message(error)}") from error
+
+    def one(data: tf.Tensor) -> tf.Tensor:
+        pixels = open_image(data)
+        fits = tf.reduce_all(tf.shape(pixels)[:2] == size_px)
+        resized = tf.cond(
+            fits, lambda: pixels, lambda: tf.cast(tf.image.resize(pixels, [size_px, size_px], "area"), tf.uint8)
+        )
+        return tf.ensure_shape(resized, [size_px, size_px, 3])
+
+    return lambda data: tf.map_fn(one, data, fn_output_signature=tf.uint8)
+
+
+def decode_mask(
+    contents: tf.Tensor | bytes, *, key: tf.Tensor, classes: int, size: tf.Tensor, ignored: int | None = NOT_ANNOTATED
+) -> tf.Tensor:
+    """Decodes a mask of segmentation: a grey PNG in which a pixel's value is its class.
+
+    Args:
+      contents: The file, a scalar string; map over a batch.
+      key: uint8 [16], the row's UUID: for messages.
+      classes: Number of classes; values are in [0, classes).
+      size: int32 [2], height and width of the image that the mask belongs to.
+      ignored: A value that is allowed besides: of pixels that nobody annotated. Keras's losses leave them out with
+        ignore_class, training.confusion() with `ignored`.
+    Returns:
+      uint8 [height, width].
+    Raises:
+      OptionError: `classes` is not in [1, 256].
+      tf.errors.InvalidArgumentError: Where it runs: not a grey PNG, of another size than its image, or with a value
+        that is no class. The message names the row.
+    """
+    if isinstance(classes, bool) or not isinstance(classes, int) or not 1 <= classes <= 256:
+        raise OptionError(f"classes={classes!r} is not a whole number in [1, 256]")
+    contents = _scalar(contents)
+    row = tf.strings.join(["mask of row ", _uuid_text(key)])
+    png = tf.debugging.Assert(
+        tf.equal(tf.strings.substr(contents, 0, 4), b"\x89PNG"),
+        [tf.strings.join([row, " is not a PNG; a label for segmentation is a grey PNG, a class a pixel"])],
+    )
+    with tf.control_dependencies([png] if png is not None else []):
+        mask = tf.io.decode_png(contents)  # As stored: an RGB or palette mask shows by its channels.
+    height, width, channels = tf.unstack(tf.shape(mask))
+    found = tf.strings.join([tf.strings.as_string(width), " x ", tf.strings.as_string(height)])
+    wanted = tf.strings.join([tf.strings.as_string(size[1]), " x ", tf.strings.as_string(size[0])])
+    grey = tf.debugging.Assert(
+        tf.equal(channels, 1),
+        [
+            tf.strings.join(
+                [row, " has ", tf.strings.as_string(channels), " channels; write it in grey, without palette"]
+            )
+        ],
+    )
+    fits = tf.debugging.Assert(
+        tf.reduce_all(tf.equal(tf.shape(mask)[:2], size)),
+        [tf.strings.join([row, " is ", found, " pixels, and its image ", wanted, "; write both at the same size"])],
+    )
+    values = tf.cast(mask, tf.int32)
+    highest = tf.reduce_max(values if ignored is None else tf.where(values == ignored, 0, values))
+    known = tf.debugging.Assert(
+        highest < classes,
+        [
+            tf.strings.join(
+                [
+                    row,
+                    " has the value ",
+                    tf.strings.as_string(highest),
+                    f", which is not in [0, {classes}): name all classes",
+                ]
+            )
+        ],
+    )
+    with tf.control_dependencies([check for check in (grey, fits, known) if check is not None]):
+        return tf.identity(mask[..., 0])
+
+
+def _uuid_text(key: tf.Tensor) -> tf.Tensor:
+    """uint8 [16] -> "0b9f2a52-7e43-..."."""
+    digits = tf.unstack(tf.gather(_HEX, tf.cast(tf.ensure_shape(key, [16]), tf.int32)))
+    parts = [tf.strings.join(digits[begin:end]) for begin, end in ((0, 4), (4, 6), (6, 8), (8, 10), (10, 16))]
+    return tf.strings.join(parts, separator="-")
 
 
 def _check(channels: int, dtype: tf.DType) -> None:

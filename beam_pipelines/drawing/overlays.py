@@ -7,6 +7,7 @@ from PIL import Image, ImageDraw
 
 from beam_pipelines.drawing.palette import CLASS_COLOURS, INK, probability_rgb, rgb
 from beam_pipelines.drawing.views import SlideView
+from tfcass.prediction.heatmap import fill_cells
 
 _SUPERSAMPLE = 2  # Outlines are drawn larger and scaled down: ImageDraw has no smooth lines.
 
@@ -130,19 +131,8 @@ def _boxes(corners: np.ndarray, side: tuple[float, float], shape: Sequence[int])
 def _fill_cells(
     view: SlideView, base: np.ndarray, colours: np.ndarray, fill_alpha: float, edge_alpha: float
 ) -> np.ndarray:
-    """Blends one square per patch into `base`; the edge, of a pixel or two, makes the grid show."""
-    canvas = base.astype(np.float32)
-    height, width = canvas.shape[:2]
-    side = view.patch_side_l0 / view.downsample
-    edge = max(1, round(side / 24))
-    corners = view.corners_l0 / view.downsample
-    begin, end = np.round(corners).astype(int), np.round(corners + side).astype(int)
-    for (x0, y0), (x1, y1), colour in zip(begin, end, colours, strict=True):
-        cell = canvas[max(y0, 0) : min(y1, height), max(x0, 0) : min(x1, width)]
-        alpha = np.full((*cell.shape[:2], 1), edge_alpha, np.float32)
-        alpha[edge:-edge, edge:-edge] = fill_alpha
-        cell += alpha * (colour - cell)
-    return canvas.round().clip(0, 255).astype(np.uint8)
+    corners, side = view.corners_l0 / view.downsample, view.patch_side_l0 / view.downsample
+    return fill_cells(base, corners, side, colours, fill_alpha, edge_alpha)
 
 
 def _stroke_outlines(

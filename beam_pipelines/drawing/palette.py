@@ -4,7 +4,9 @@ Okabe and Ito's colour-blind-safe set (jfly.uni-koeln.de/color, 2008) for classe
 the two class colours for probabilities, so that a heatmap reads like the truth beside it.
 """
 
-import numpy as np
+from tfcass.prediction.heatmap import PROBABILITY_COLOURS, probability_rgb
+
+__all__ = ["PROBABILITY_COLOURS", "probability_rgb", "rgb"]
 
 CLASS_NAMES = ("normal", "tumor")  # By label. Data and file names use this spelling.
 CLASS_TITLES = ("Normal", "Tumour")
@@ -24,10 +26,6 @@ TRAIN = "#56B4E9"
 VALIDATION = "#17212e"
 BASELINE = "#8a949f"
 
-# Probability of tumour -> colour: 0 is the normal class's blue, 0.5 a pale grey, 1 the tumour class's vermilion.
-_PROBABILITY_STOPS = (0.0, 0.25, 0.5, 0.75, 1.0)
-PROBABILITY_COLOURS = ("#0b4f8a", "#5fa5d6", "#f2efe9", "#f0995a", "#b84300")
-
 
 def class_colour(label: int) -> str:
     """The colour of any class."""
@@ -38,16 +36,3 @@ def class_colour(label: int) -> str:
 def rgb(colour: str) -> tuple[int, int, int]:
     """ "#RRGGBB" -> three numbers in [0, 255]."""
     return int(colour[1:3], 16), int(colour[3:5], 16), int(colour[5:7], 16)
-
-
-def probability_rgb(probability: np.ndarray) -> np.ndarray:
-    """Colours of probabilities.
-
-    Args:
-      probability: float [n], in [0, 1].
-    Returns:
-      uint8 [n, 3], RGB.
-    """
-    stops = np.array([rgb(colour) for colour in PROBABILITY_COLOURS], float)
-    channels = [np.interp(probability, _PROBABILITY_STOPS, stops[:, channel]) for channel in range(3)]
-    return np.stack(channels, axis=-1).round().astype(np.uint8)

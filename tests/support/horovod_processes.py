@@ -14,15 +14,37 @@ def run_on_ranks(
     script: Path, args: Sequence[object], *, size: int, timeout_s: float = 60, env: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess:
     """`horovodrun --gloo -np size`; at the timeout all of it is killed, and AssertionError shows its output."""
+    return _horovodrun(["-np", size, "-H", f"localhost:{size}"], script, args, timeout_s=timeout_s, env=env or {})
+
+
+def run_elastic(
+    script: Path, args: Sequence[object], hosts: Path, *, timeout_s: float = 300
+) -> subprocess.CompletedProcess:
+    """An elastic run of 1 to 2 processes, begun with one on each of two names of this machine.
+
+    `hosts` is the file that says which there are, TFCASS_TEST_HOSTS to the processes. horovodrun does not use a name
+    again of which a process was lost.
+    """
+    hosts.write_text("localhost:1\n127.0.0.1:1\n")
+    ask = hosts.with_suffix(".sh")
+    ask.write_text(f"#!/bin/sh\ncat '{hosts}'\n")
+    ask.chmod(0o755)
+    options = ["-np", 2, "--min-np", 1, "--max-np", 2, "--host-discovery-script", ask]
+    return _horovodrun(options, script, args, timeout_s=timeout_s, env={"TFCASS_TEST_HOSTS": str(hosts)})
+
+
+def _horovodrun(
+    options: Sequence[object], script: Path, args: Sequence[object], *, timeout_s: float, env: Mapping[str, str]
+) -> subprocess.CompletedProcess:
     horovodrun = Path(sys.executable).with_name("horovodrun")
-    command = [horovodrun, "--gloo", "-np", size, "-H", f"localhost:{size}", "--network-interface", "lo"]
+    command = [horovodrun, "--gloo", *options, "--network-interface", "lo", sys.executable, script, *args]
     process = subprocess.Popen(
-        [str(word) for word in [*command, sys.executable, script, *args]],
+        [str(word) for word in command],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
-        env={**os.environ, **_quiet(), **(env or {})},
+        env={**os.environ, **_quiet(), **env},
     )
     try:
         output, _ = process.communicate(timeout=timeout_s)

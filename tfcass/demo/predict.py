@@ -13,15 +13,12 @@ from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
-import keras  # noqa: E402  (TensorFlow reads its log level when it is imported)
-import numpy as np  # noqa: E402
-import pyarrow as pa  # noqa: E402
+import pyarrow as pa  # noqa: E402  (TensorFlow reads its log level when it is imported)
 import pyarrow.compute as pc  # noqa: E402
 import pyarrow.parquet as pq  # noqa: E402
-import tensorflow as tf  # noqa: E402
 
 import tfcass  # noqa: E402
-from beam_pipelines.slides.tiles import TilingOptions  # noqa: E402
+from tfcass import prediction  # noqa: E402
 from tfcass._files import replace_file  # noqa: E402
 from tfcass.demo.gather import confusion_of_predictions, split_of_patient  # noqa: E402
 from tfcass.demo.read_back import measure_reads  # noqa: E402
@@ -31,36 +28,7 @@ from tfcass.errors import TfcassError  # noqa: E402
 from tfcass.splits.rows import key_array  # noqa: E402
 
 SPLIT = "test"
-_BATCH = 64
 _COLUMNS = ("patch_id", "patient_id", "slide", "x", "y", "label")
-
-
-def predict(keys: np.ndarray, model: keras.Model, cluster: tfcass.Cluster) -> np.ndarray:
-    """float32 [n]: probability of tumour of these patches, in their order.
-
-    Args:
-      keys: uint8 [n, 16].
-      model: uint8 [n, size, size, 3] -> logits [n, 2].
-    """
-    size = model.input_shape[1]
-
-    def decode(data: tf.Tensor) -> tf.Tensor:
-        return tf.ensure_shape(tf.io.decode_jpeg(data, channels=3, ratio=_ratio(size)), [size, size, 3])
-
-    def images(row: dict[str, tf.Tensor]) -> tf.Tensor:
-        return tf.map_fn(decode, row["data"], fn_output_signature=tf.uint8)
-
-    rows = tfcass.CassandraDataset(keys, table=DATA_TABLE, cluster=cluster, columns=("data",), batch_size=_BATCH)
-    logits = model.predict(rows.map(images, tf.data.AUTOTUNE).prefetch(2), verbose=0)
-    return tf.nn.softmax(logits).numpy()[:, 1]
-
-
-def _ratio(size: int) -> int:
-    """How much smaller JPEG decoding makes the patches, the same as in training."""
-    ratio = TilingOptions().patch_size // size
-    if ratio not in (1, 2, 4, 8) or ratio * size != TilingOptions().patch_size:
-        raise TfcassError(f"the model wants images of {size} px, which is no 1/1, 1/2, 1/4 or 1/8 of a patch")
-    return ratio
 
 
 def rows_of_test_patients(metadata: pa.Table, splits: tfcass.Splits) -> pa.Table:
@@ -99,9 +67,10 @@ def main() -> None:
     rows = rows_of_test_patients(metadata, tfcass.Splits.load(paths.splits))
 
     print(f"classifying {rows.num_rows:,} patches", flush=True)
-    model = keras.models.load_model(paths.training / "model.keras")
+    model = prediction.load_model(paths.training / "model.keras", classes=2)
     start = time.perf_counter()
-    probability = predict(key_array(rows, "patch_id"), model, cluster)
+    keys = key_array(rows, "patch_id")
+    probability = prediction.predict(model, keys, table=DATA_TABLE, cluster=cluster)[:, 1]
     seconds = time.perf_counter() - start
     rows = rows.append_column("probability", pa.array(probability))
 

@@ -3,34 +3,46 @@
 import keras
 import numpy as np
 
-from tfcass.errors import OptionError, SplitError
+from tfcass.errors import OptionError
+from tfcass.sharding import Plan
 from tfcass.training import ranks
+from tfcass.training.optimizer import averages_too_late
+from tfcass.training.plan_check import check_same, check_same_plan
 
 
 class BroadcastInitialState(keras.callbacks.Callback):
     """Gives every rank the model and optimizer state of rank 0 before the first step.
 
     Args:
-      plan: What must be equal on all ranks for their shards to fit together, such as the splits' digest with the
-        seed. Compared before training starts.
+      plan: What must be equal on all ranks for their shards to fit together: the Plan, or a text such as the splits'
+        digest with the seed. Compared before training starts.
     Raises (when training starts, on every rank):
       SplitError: Ranks have different plans.
-      OptionError: The model was compiled with XLA, which cannot compile Horovod's operations.
+      OptionError: The model was compiled with XLA, which cannot compile Horovod's operations, or with a loss scale
+        around an optimizer that averages.
     """
 
-    def __init__(self, plan: str | None = None) -> None:
+    def __init__(self, plan: Plan | str | None = None) -> None:
         super().__init__()
         self._plan = plan
 
     def on_train_begin(self, logs: dict | None = None) -> None:
-        plans = ranks.of_all(self._plan)
-        if len(set(plans)) > 1:
-            raise SplitError(
-                f"ranks train on different data: {dict(enumerate(plans))}; give all the same splits and seed"
-            )
-        if len(plans) > 1 and self.model.jit_compile:
+        if isinstance(self._plan, Plan):
+            check_same_plan(self._plan)
+        else:
+            check_same(self._plan)
+        if ranks.horovod() is not None and self.model.jit_compile:
             raise OptionError("the model is compiled with XLA: pass jit_compile=False to model.compile()")
+        self.check_optimizer()
         ranks.broadcast_variables(ranks.state_variables(self.model))
+
+    def check_optimizer(self) -> None:
+        """Raises OptionError if the model's optimizer would let ranks hang."""
+        if averages_too_late(self.model.optimizer):
+            raise OptionError(
+                "the loss scale is around the optimizer that averages, so that ranks would hang after an infinity on "
+                "one: set the policy mixed_float16 before distributed_optimizer, or pass the LossScaleOptimizer to it"
+            )
 
 
 class AverageMetrics(keras.callbacks.Callback):

@@ -34,15 +34,23 @@ class Confusion:
         """The accuracy of always answering the most frequent class: what a model must beat."""
         return float(self.matrix.sum(axis=1).max() / self.rows) if self.rows else float("nan")
 
+    @property
+    def iou(self) -> np.ndarray:
+        """float [classes]: intersection over union of each class; nan for one that is neither there nor predicted."""
+        hits = np.diag(self.matrix)
+        union = self.matrix.sum(axis=0) + self.matrix.sum(axis=1) - hits
+        return np.divide(hits, union, out=np.full(len(hits), np.nan), where=union > 0)
 
-def confusion(model: keras.Model, dataset: tf.data.Dataset, *, classes: int) -> Confusion:
+
+def confusion(model: keras.Model, dataset: tf.data.Dataset, *, classes: int, ignored: int | None = None) -> Confusion:
     """Predicts the rows of every rank and counts over all ranks. Call it on all; each rank gets the result.
 
     Args:
-      model: Gives [b, classes], logits or probabilities.
-      dataset: This rank's batches: (x, y) or (x, y, weight), y int [b]. Rows of weight 0 are not counted. Ranks may
-        have different numbers of batches, or none.
+      model: Gives [b, classes], logits or probabilities; for segmentation [b, height, width, classes].
+      dataset: This rank's batches: (x, y) or (x, y, weight), y int [b], or [b, height, width]: then pixels are counted.
+        Rows of weight 0 are not counted. Ranks may have different numbers of batches, or none.
       classes: Number of classes; labels are in [0, classes).
+      ignored: A label that is allowed besides and not counted, such as images.NOT_ANNOTATED.
     Raises:
       OptionError: The model's output or a label does not fit `classes`.
     """
@@ -50,12 +58,16 @@ def confusion(model: keras.Model, dataset: tf.data.Dataset, *, classes: int) -> 
     matrix = np.zeros((classes, classes), np.int64)
     for x, y, *weight in dataset:
         scores = predict(x).numpy()
-        if scores.shape[1:] != (classes,):
-            raise OptionError(f"the model gives {list(scores.shape)}; expected [batch, classes={classes}]")
-        truth = np.asarray(y).reshape(-1)
+        truth = np.asarray(y)
+        truth = truth.reshape(truth.shape[:-1]) if truth.ndim == scores.ndim and truth.shape[-1] == 1 else truth
+        if scores.shape != (*truth.shape, classes):
+            expected = ", ".join(["batch", *map(str, truth.shape[1:]), f"classes={classes}"])
+            raise OptionError(f"the model gives {list(scores.shape)}; expected [{expected}]")
         counted = np.asarray(weight[0]).reshape(-1) > 0 if weight else np.ones(len(truth), bool)
+        counted = np.broadcast_to(counted.reshape(-1, *[1] * (truth.ndim - 1)), truth.shape) & (truth != ignored)
+        truth, predicted = truth[counted], scores.argmax(axis=-1)[counted]
         outside = truth[(truth < 0) | (truth >= classes)]
         if len(outside):
             raise OptionError(f"label {outside[0]} is not in [0, classes={classes})")
-        np.add.at(matrix, (truth[counted], scores.argmax(axis=1)[counted]), 1)
+        np.add.at(matrix, (truth, predicted), 1)
     return Confusion(ranks.sum_over_ranks(matrix, name="tfcass_confusion"))

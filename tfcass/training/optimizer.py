@@ -18,12 +18,17 @@ def distributed_optimizer(
     Compile the model with jit_compile=False: XLA cannot compile Horovod's operations. A model saved with this optimizer
     loads where neither tfcass nor Horovod is installed: it is saved as the optimizer it was made of.
 
+    Under the policy "mixed_float16" the result is a LossScaleOptimizer, as Keras makes one in compile(). It averages
+    before it looks for infinities: one on any rank makes all of them leave out the step and halve the scale. The other
+    way round, ranks would differ in what they exchange, and wait for each other for ever.
+
     Args:
       optimizer: Any Keras 3 optimizer that no model was trained with, LossScaleOptimizer included.
       scale_learning_rate: Multiplies the learning rate by the number of ranks, since a step then sees that many
-        batches.
+        batches. From the first step on; LinearScaling comes to it over some epochs, and takes schedules.
     Returns:
-      A new optimizer of a subclass; `optimizer` itself in a process of its own.
+      A new optimizer of a subclass; `optimizer` itself in a process of its own, but for the loss scale. In an elastic
+      run one that averages even while there is one process, as more may join.
     Raises:
       OptionError: `optimizer` is no Keras 3 optimizer, was used before, or has a schedule that cannot be scaled.
     """
@@ -31,23 +36,39 @@ def distributed_optimizer(
         raise OptionError(
             f"optimizer={optimizer!r} is not a Keras 3 optimizer; pass an instance, as keras.optimizers.Adam(1e-3)"
         )
-    if isinstance(optimizer, _Averaging):
+    if averages_too_late(optimizer) or isinstance(optimizer, _Averaging):
         raise OptionError("this optimizer averages over ranks already; call distributed_optimizer once")
-    size = Shard.from_horovod().size
-    if size == 1:
-        return optimizer
-    if optimizer.built:
+    alone = ranks.horovod() is None
+    if not alone and optimizer.built:
         raise OptionError(
             "this optimizer has been used for training; pass a new one, and restore its state with Checkpoint"
         )
-    config = optimizer.get_config()
-    if scale_learning_rate:
-        if not isinstance(config.get("learning_rate"), float):
-            raise OptionError("scale_learning_rate needs a number as learning rate; scale the schedule itself instead")
-        config["learning_rate"] *= size
+    if _policy_is_mixed_float16() and not isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+        optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+    if alone:
+        return optimizer
     base = type(optimizer)
     averaging = type(base.__name__, (_Averaging, base), {"__module__": base.__module__})
-    return averaging.from_config(config)
+    averaging = averaging.from_config(optimizer.get_config())
+    if scale_learning_rate:
+        inner = getattr(averaging, "inner_optimizer", averaging)
+        if not isinstance(inner.get_config().get("learning_rate"), float):
+            raise OptionError(
+                "scale_learning_rate needs a number as learning rate; scale a schedule with training.LinearScaling"
+            )
+        size = Shard.from_horovod().size
+        inner.learning_rate = float(inner.learning_rate) * size
+    return averaging
+
+
+def averages_too_late(optimizer: keras.optimizers.Optimizer) -> bool:
+    """True for a LossScaleOptimizer around one that averages: ranks whose gradients are finite would wait for those
+    that left the step out."""
+    return isinstance(getattr(optimizer, "inner_optimizer", None), _Averaging)
+
+
+def _policy_is_mixed_float16() -> bool:
+    return keras.mixed_precision.dtype_policy().name == "mixed_float16"
 
 
 class _Averaging:

@@ -4,6 +4,7 @@ Horovod.
 All ranks must call the same ones in the same order.
 """
 
+import os
 import types
 from collections.abc import Sequence
 
@@ -14,9 +15,14 @@ import tensorflow as tf
 from tfcass.sharding import Shard
 
 
+def is_elastic() -> bool:
+    """Whether horovodrun was asked to let processes come and go (--host-discovery-script)."""
+    return os.environ.get("HOROVOD_ELASTIC") == "1"
+
+
 def horovod() -> types.ModuleType | None:
-    """horovod.tensorflow, started, or None in a process of its own."""
-    if Shard.from_horovod().size == 1:
+    """horovod.tensorflow, started, or None in a process of its own, which no other can join."""
+    if Shard.from_horovod().size == 1 and not is_elastic():
         return None
     import horovod.tensorflow as hvd
 
@@ -53,6 +59,24 @@ def broadcast_variables(variables: Sequence[keras.Variable]) -> None:
         hvd.broadcast_variables([variable.value for variable in variables], root_rank=0)
 
 
+def join(variables: Sequence[keras.Variable]) -> None:
+    """For loops of different length: call it after the last step. Ends on all ranks with the values of the rank that
+    made most steps.
+
+    A rank that waits here takes part in the allreduces of the others with zeros, but in no update: hence the values of
+    the last one. Those allreduces must be single ones of the same name on each rank, as hvd.DistributedGradientTape
+    makes inside of a tf.function with one input_signature: grouped ones, or names that a retracing for a smaller batch
+    has changed, are waited for in vain.
+    """
+    hvd = horovod()
+    if hvd is not None:
+        # A graph of its own: TensorFlow takes Horovod's operation for a constant, so that a second hvd.join() of the
+        # process would return what the first one did, at once.
+        with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+            last = int(session.run(hvd.join()))
+        hvd.broadcast_variables([variable.value for variable in variables], root_rank=last)
+
+
 def average_variables(variables: Sequence[keras.Variable], *, name: str) -> None:
     """Gives each rank the mean over ranks."""
     hvd = horovod()
@@ -72,15 +96,16 @@ def statistics(model: keras.Model) -> list[keras.Variable]:
     ]
 
 
-def state_variables(model: keras.Model) -> list[keras.Variable]:
+def state_variables(model: keras.Model, optimizer: keras.optimizers.Optimizer | None = None) -> list[keras.Variable]:
     """All that decides how training goes on: weights, statistics, random seeds and the optimizer's state, not the
     metrics'.
 
-    Builds the optimizer if it has not been used yet.
+    Builds the optimizer if it has not been used yet; without one, takes that of the compiled model.
     """
-    if not model.optimizer.built:
-        model.optimizer.build(model.trainable_variables)
+    optimizer = optimizer or model.optimizer
+    if not optimizer.built:
+        optimizer.build(model.trainable_variables)
     metrics = {id(variable) for variable in model.metrics_variables}
     of_model = [variable for variable in model.variables if id(variable) not in metrics]
     seen = {id(variable) for variable in of_model}
-    return of_model + [variable for variable in model.optimizer.variables if id(variable) not in seen]
+    return of_model + [variable for variable in optimizer.variables if id(variable) not in seen]
