@@ -242,7 +242,12 @@ def run_elastic(train: Callable[[ElasticState], None], state: ElasticState) -> N
                 if isinstance(error, tf.errors.OpError) and not tells_of_a_loss(error):
                     raise
                 state.restore()
-                _log.warning("another process is gone: back to the last commit, %s (%s)", state.cursor, _plain(error))
+                _log.warning(
+                    "another process is gone: back to the last commit, epoch %d after %d samples (%s)",
+                    state.cursor.epoch + 1,
+                    state.cursor.samples,
+                    _plain(error),
+                )
             hvd.shutdown()
             hvd.init()  # Waits until the launcher knows who takes part.
             listener.on_reset()
@@ -252,8 +257,9 @@ def run_elastic(train: Callable[[ElasticState], None], state: ElasticState) -> N
 
 
 def _plain(error: Exception) -> str:
-    """The end of its message, where the cause stands."""
-    return plain_message(error)[-200:] if isinstance(error, tf.errors.OpError) else str(error)
+    """The beginning of its message: Horovod's go on with advice."""
+    message = plain_message(error) if isinstance(error, tf.errors.OpError) else str(error)
+    return message if len(message) <= 150 else f"{message[:150]}..."
 
 
 def tells_of_a_loss(error: tf.errors.OpError) -> bool:
