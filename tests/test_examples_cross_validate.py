@@ -30,14 +30,8 @@ def flags(cassandra: tfcass.Cluster, patches: str, tmp_path: Path) -> list[objec
     return [*address(cassandra, patches), "--folds", FOLDS, "--out", tmp_path / "out", *small]
 
 
-@pytest.fixture
-def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    """TensorFlow runs already, so that the number of its threads is fixed."""
-    monkeypatch.setattr(EXAMPLE.train_patches, "use_threads", lambda threads: None)
-
-
 def test_each_patient_is_validated_on_once_and_a_stopped_run_goes_on(
-    flags, in_process, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+    flags, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
 ) -> None:
     out = tmp_path / "out"
     train = EXAMPLE.train_patches.main
@@ -77,9 +71,7 @@ def test_each_patient_is_validated_on_once_and_a_stopped_run_goes_on(
 
 
 @pytest.mark.horovod
-def test_two_processes_share_each_fold_and_other_settings_are_refused(
-    flags, in_process, tmp_path: Path, capsys
-) -> None:
+def test_two_processes_share_each_fold_and_other_settings_are_refused(flags, tmp_path: Path, capsys) -> None:
     command = [*flags, "--folds", 2, "--epochs", 1]
 
     process = run_on_ranks(FOLDER / "cross_validate.py", command, size=2, timeout_s=280)
@@ -104,7 +96,7 @@ def test_two_processes_share_each_fold_and_other_settings_are_refused(
         (["--metadata-table", "meta"], "has no table 'meta'"),
     ],
 )
-def test_a_mistake_is_told_in_one_line(flags, in_process, change: list[object], message: str, capsys) -> None:
+def test_a_mistake_is_told_in_one_line(flags, change: list[object], message: str, capsys) -> None:
     assert message in error_of_example(EXAMPLE, [*flags, *change], capsys)
 
 

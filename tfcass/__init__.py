@@ -15,7 +15,8 @@ _scan.py       scan, read_rows: whole tables, every row once
 splits/        rows -> splits                     sharding/     the part of a split that one process reads
 dataset.py     keys in, rows out                  options.py    how they are fetched      metrics.py   how that went
 images.py      image bytes -> pixels, TIFF among them
-training/      Keras and Horovod glue             devcluster/   a real Cassandra on loopback
+training/      Keras and Horovod glue             prediction/   a model over whole slides: table, heatmap, QuPath
+devcluster/    a real Cassandra on loopback       scripts.py    flags and errors of the scripts in examples/
 errors.py      what all of it raises
 
 This module only re-exports. A name is imported at its first use, so that `import tfcass` is quick and needs neither

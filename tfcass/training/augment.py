@@ -13,6 +13,9 @@ What happens to an image is a function of (seed, epoch, its UUID) and nothing el
 batch size, of which rank reads it or how many there are, nor of the order in which threads come to it. Where rows are
 read several times in an epoch (weighted sampling), pass their global positions too: each time is then another.
 
+training.row_batches() has all of it in its rows: augment(row["pixels"], row["patch_id"], row["epoch"],
+positions=row["position"]).
+
 A split gets what it should: make an Augmentation for "train" and none for "val", or one of other steps.
 """
 
