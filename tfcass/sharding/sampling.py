@@ -165,7 +165,8 @@ class _ClassDraws:
 
     def __init__(self, codes: np.ndarray, quota: np.ndarray, words: Sequence[int]) -> None:
         self._words = tuple(words)
-        self._members = np.argsort(codes, kind="stable")
+        short = codes.astype(np.int16) if len(quota) < 1 << 15 else codes  # numpy has a radix sort for 16 bits.
+        self._members = np.argsort(short, kind="stable")
         self._sizes = np.bincount(codes, minlength=len(quota))
         self._begin = np.cumsum(self._sizes) - self._sizes
         self._quota, self._ends = quota, np.cumsum(quota)
