@@ -91,14 +91,14 @@ def main(args: argparse.Namespace) -> None:
         )
         return rows.map(with_images, tf.data.AUTOTUNE).prefetch(2)
 
-    def with_images(row: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+    def with_images(row):
         images, labels = decode(row)
         return {"patch_id": row["patch_id"], "images": images, "labels": labels, "weights": row["weight"]}
 
-    def mean_over_ranks(value: tf.Tensor, name: str) -> tf.Tensor:
+    def mean_over_ranks(value, name: str):
         return value if hvd is None else hvd.allreduce(value, op=hvd.Average, name=name)
 
-    def sum_over_ranks(value: tf.Tensor, name: str) -> tf.Tensor:
+    def sum_over_ranks(value, name: str):
         return value if hvd is None else hvd.allreduce(value, op=hvd.Sum, name=name)
 
     @tf.function(reduce_retracing=True)
@@ -127,7 +127,8 @@ def main(args: argparse.Namespace) -> None:
 
     def train(state: training.ElasticState) -> None:
         shard = tfcass.Shard.from_horovod()
-        print(f"rank {shard.rank} of {shard.size} goes on at {state.cursor}", flush=True)
+        at = f"epoch {state.cursor.epoch + 1} after {state.cursor.samples} of {plan.samples} rows"
+        print(f"rank {shard.rank} of {shard.size} goes on in {at}", flush=True)
         for batch in state.batches(
             rows_of,
             batch_size=args.batch,

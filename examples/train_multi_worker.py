@@ -102,11 +102,11 @@ def main(args: argparse.Namespace) -> None:
             variable.assign(here.all_reduce("MEAN", tf.identity(variable.value)))
 
     @tf.function
-    def train_step(batch) -> tf.Tensor:
+    def train_step(batch):
         return strategy.experimental_local_results(strategy.run(train_replica, args=batch))[0]
 
     @tf.function
-    def test_step(batch) -> tf.Tensor:
+    def test_step(batch):
         return strategy.experimental_local_results(strategy.run(test_replica, args=batch))[0]
 
     @tf.function

@@ -23,7 +23,7 @@ TRAIN = ROOT / "examples" / "train_patches.py"
 QUICKSTART = ROOT / "examples" / "quickstart.py"
 EPOCHS = 12
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(600)
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def patches(cassandra: tfcass.Cluster, keyspace: str, tmp_path: Path) -> list[ob
 def test_two_processes_learn_from_disjoint_rows(patches: list[object], tmp_path: Path) -> None:
     out = tmp_path / "out"
 
-    process = run_on_ranks(TRAIN, [*patches, "--epochs", EPOCHS, "--record-keys"], size=2, timeout_s=120)
+    process = run_on_ranks(TRAIN, [*patches, "--epochs", EPOCHS, "--record-keys"], size=2, timeout_s=300)
 
     assert process.returncode == 0, process.stdout
     # It learns: on patients it never saw it beats always giving the same answer.
@@ -80,14 +80,14 @@ def test_ctrl_c_stops_at_once_and_the_same_command_goes_on(patches: list[object]
     try:
         wait_for(lambda: history.exists() and len(epochs_of(history)) >= 2, running)
         running.send_signal(signal.SIGINT)
-        output, _ = running.communicate(timeout=30)
+        output, _ = running.communicate(timeout=300)
     finally:
         running.kill()
 
     assert running.returncode == 130, output
     assert "Traceback" not in output
     done = len(epochs_of(history))
-    again = run_alone(TRAIN, [*patches, "--epochs", done + 1], timeout_s=90)
+    again = run_alone(TRAIN, [*patches, "--epochs", done + 1], timeout_s=300)
     assert again.returncode == 0, again.stdout
     assert f"going on after epoch {done}" in again.stdout
     assert [entry["epoch"] for entry in epochs_of(history)] == list(range(1, done + 2))
@@ -119,7 +119,7 @@ def test_a_table_of_tiff_trains_as_well_and_its_trace_shows_the_fetch(
 
     options = ["--epochs", 2, "--profile", tmp_path / "trace", "--warmup-epochs", 1, "--mixed-precision"]
 
-    process = run_alone(TRAIN, [*patches, *options], timeout_s=90)
+    process = run_alone(TRAIN, [*patches, *options], timeout_s=300)
 
     assert process.returncode == 0, process.stdout
     assert len(epochs_of(tmp_path / "out" / "history.json")) == 2
@@ -134,7 +134,7 @@ def test_an_image_of_no_known_format_is_told_in_one_line(patches: list[object], 
             f"INSERT INTO {keyspace}.data_by_uuid (patch_id, data) VALUES (%s, %s)", (key, b"\x01\x02\x03")
         )
 
-    process = run_alone(TRAIN, [*patches, "--epochs", 1], timeout_s=90)
+    process = run_alone(TRAIN, [*patches, "--epochs", 1], timeout_s=300)
 
     assert process.returncode == 1
     assert "error: an image of this table cannot be decoded: " in process.stdout
@@ -152,7 +152,7 @@ def test_a_full_disk_is_told_in_one_line(patches: list[object], tmp_path: Path) 
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "model.keras").symlink_to("/dev/full")  # Each write there fails as on a full disk.
 
-    process = run_alone(TRAIN, [*patches, "--epochs", 1], timeout_s=90)
+    process = run_alone(TRAIN, [*patches, "--epochs", 1], timeout_s=300)
 
     assert process.returncode == 1
     assert f"error: cannot write into {tmp_path / 'out'}: " in process.stdout
@@ -169,7 +169,7 @@ def test_a_full_disk_is_told_in_one_line(patches: list[object], tmp_path: Path) 
     ],
 )
 def test_a_mistake_is_told_in_one_line(patches: list[object], change: list[str], message: str) -> None:
-    process = run_alone(TRAIN, [*patches, "--epochs", 1, *change], timeout_s=90)
+    process = run_alone(TRAIN, [*patches, "--epochs", 1, *change], timeout_s=300)
 
     assert process.returncode == 1
     assert message in process.stdout
@@ -184,14 +184,14 @@ def test_a_lost_row_is_named_in_one_line_and_the_run_goes_on_from_there_when_it_
     cassandra_session.execute(f"DELETE FROM {keyspace}.data_by_uuid WHERE patch_id = {lost}")
     args = [*patches, "--epochs", 2, "--checkpoint-steps", 1, "--record-keys"]
 
-    process = run_alone(TRAIN, args, timeout_s=90)
+    process = run_alone(TRAIN, args, timeout_s=300)
 
     assert process.returncode == 1
     assert f"error: no row {lost} in {keyspace}.data_by_uuid" in process.stdout
     assert "Traceback" not in process.stdout
 
     write_patches(cassandra, keyspace)
-    again = run_alone(TRAIN, args, timeout_s=90)
+    again = run_alone(TRAIN, args, timeout_s=300)
 
     assert again.returncode == 0, again.stdout
     assert "going on after epoch 0 and 88 of 96 rows of the next" in again.stdout
@@ -205,7 +205,7 @@ def epochs_of(history: Path) -> list[dict]:
     return json.loads(history.read_text())["epochs"]
 
 
-def wait_for(condition, process: subprocess.Popen, timeout_s: float = 90) -> None:
+def wait_for(condition, process: subprocess.Popen, timeout_s: float = 300) -> None:
     deadline = time.monotonic() + timeout_s
     while not condition():
         assert process.poll() is None, process.communicate()[0]

@@ -16,7 +16,7 @@ from tfcass.splits import Splits, split
 SCRIPT = ROOT / "tests" / "support" / "train_numbers.py"
 TRAIN_ROWS, EPOCHS = 161, 3
 
-pytestmark = [pytest.mark.horovod, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.horovod, pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="module")

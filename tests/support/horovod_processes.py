@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def run_on_ranks(
-    script: Path, args: Sequence[object], *, size: int, timeout_s: float = 60, env: Mapping[str, str] | None = None
+    script: Path, args: Sequence[object], *, size: int, timeout_s: float = 300, env: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess:
     """`horovodrun --gloo -np size`; at the timeout all of it is killed, and AssertionError shows its output."""
     return _horovodrun(["-np", size, "-H", f"localhost:{size}"], script, args, timeout_s=timeout_s, env=env or {})
@@ -30,6 +30,8 @@ def run_elastic(
     ask.write_text(f"#!/bin/sh\ncat '{hosts}'\n")
     ask.chmod(0o755)
     options = ["-np", 2, "--min-np", 1, "--max-np", 2, "--host-discovery-script", ask]
+    # Those that train already wait for one that joins to import TensorFlow, which a busy machine takes its time for.
+    options += ["--gloo-timeout-seconds", int(timeout_s), "--start-timeout", int(timeout_s)]
     return _horovodrun(options, script, args, timeout_s=timeout_s, env={"TFCASS_TEST_HOSTS": str(hosts)})
 
 
@@ -56,7 +58,7 @@ def _horovodrun(
 
 
 def run_alone(
-    script: Path, args: Sequence[object], *, timeout_s: float = 60, env: Mapping[str, str] | None = None
+    script: Path, args: Sequence[object], *, timeout_s: float = 300, env: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess:
     """The same script as one plain process."""
     return subprocess.run(

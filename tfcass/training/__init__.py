@@ -19,7 +19,7 @@ input_metrics.py  whether the model waits for its input, said each epoch
 log.py         history.json
 augment.py     random changes to images by (seed, epoch, UUID): the same on any number of ranks
 checkpoint.py  one file, written by rank 0; resume at the next epoch, or in the middle of one
-elastic.py     processes that are lost and that join in the middle of an epoch
+elastic.py     processes that are lost and that join in the middle of an epoch    elastic_journal.py  what counted then
 evaluation.py  confusion matrix over all ranks, IoU        scores.py      area under the ROC curve
 interrupt.py   Ctrl-C ends training between two steps
 journal.py     which keys the steps were given
@@ -27,13 +27,15 @@ profiling.py   a trace of some steps for TensorBoard
 messages.py    errors of a running pipeline in one line
 ranks.py       the few collective operations that these need; does nothing in a process of its own
 
-A whole training script: examples/train_patches.py. Importing this package imports TensorFlow.
+Whole training scripts: examples/train_*.py; what to choose when: docs/training.md. Importing this package imports
+TensorFlow.
 """
 
 from tfcass.training.augment import Augmentation, random_resized_crop
 from tfcass.training.callbacks import AverageMetrics, AverageStatistics, BroadcastInitialState
 from tfcass.training.checkpoint import Checkpoint
-from tfcass.training.elastic import ElasticState, committed_keys, run_elastic
+from tfcass.training.elastic import ElasticState, run_elastic
+from tfcass.training.elastic_journal import committed_keys
 from tfcass.training.epochs import epochs_of_keys, key_batches
 from tfcass.training.evaluation import Confusion, confusion
 from tfcass.training.failures import Failures

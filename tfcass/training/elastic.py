@@ -22,21 +22,19 @@ The state that says where the data stands is one Cursor: plan digest, seed, epoc
 rank, so that any number of processes can go on from it. Horovod's own TensorFlowKerasState does not work with Keras 3.
 """
 
-import json
 import logging
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from pathlib import Path
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from tfcass.errors import MissingExtraError, OptionError, SplitError, TfcassError
-from tfcass.keys import key_text
 from tfcass.sharding import Cursor, Part, Plan, Shard
 from tfcass.training import ranks
+from tfcass.training.elastic_journal import ElasticJournal
 from tfcass.training.messages import plain_message
 
 _log = logging.getLogger("tfcass.training")
@@ -91,7 +89,7 @@ class ElasticState:
         plan.check(self.cursor)
         self.generation = 0
         self._learning_rate = learning_rate
-        self._journal = None if journal is None else Path(journal)
+        self._journal = None if journal is None else ElasticJournal(journal)
         self._variables = [*ranks.state_variables(model, optimizer), *variables]
         self._horovod: object | None = None  # What is told that processes wait to join.
         self._save()
@@ -194,7 +192,8 @@ class ElasticState:
         if self._learning_rate is not None:
             self.optimizer.learning_rate = self._learning_rate * shard.size
         self._save()
-        self._write({"generation": self.generation, "rank": shard.rank, "size": shard.size, "start": self.cursor})
+        if self._journal is not None:
+            self._journal.begin(self.generation, shard, self.cursor)
 
     def _save(self) -> None:
         self._saved = self.cursor, [np.array(variable) for variable in self._variables]
@@ -204,26 +203,7 @@ class ElasticState:
             return
         if not isinstance(batch, dict) or key not in batch:
             raise OptionError(f"the journal needs batches that are dicts with the column {key!r}, or journal=None")
-        first, last = (step - 1) * part.batch_size, min(step * part.batch_size, part.rows)
-        positions, keys = part.positions(first, last), np.asarray(batch[key])
-        counted = part.weights(first, last) > 0  # Repeats of "pad" are trained on with weight 0.
-        self._write(
-            {
-                "generation": self.generation,
-                "epoch": part.cursor.epoch,
-                "positions": positions[counted].tolist(),
-                "patch_ids": [key_text(one) for one in keys[counted]],
-            }
-        )
-
-    def _write(self, entry: dict) -> None:
-        if self._journal is None:
-            return
-        try:
-            with open(self._journal, "a") as file:
-                file.write(json.dumps(entry, default=lambda cursor: json.loads(cursor.to_json())) + "\n")
-        except OSError as error:
-            raise TfcassError(f"cannot write the journal {self._journal}: {error.strerror or error}") from error
+        self._journal.add(self.generation, part, step, np.asarray(batch[key]))
 
 
 def run_elastic(train: Callable[[ElasticState], None], state: ElasticState) -> None:
@@ -262,7 +242,12 @@ def run_elastic(train: Callable[[ElasticState], None], state: ElasticState) -> N
                 if isinstance(error, tf.errors.OpError) and not tells_of_a_loss(error):
                     raise
                 state.restore()
-                _log.warning("another process is gone: back to the last commit, %s (%s)", state.cursor, _plain(error))
+                _log.warning(
+                    "another process is gone: back to the last commit, epoch %d after %d samples (%s)",
+                    state.cursor.epoch + 1,
+                    state.cursor.samples,
+                    _plain(error),
+                )
             hvd.shutdown()
             hvd.init()  # Waits until the launcher knows who takes part.
             listener.on_reset()
@@ -272,8 +257,9 @@ def run_elastic(train: Callable[[ElasticState], None], state: ElasticState) -> N
 
 
 def _plain(error: Exception) -> str:
-    """The end of its message, where the cause stands."""
-    return plain_message(error)[-200:] if isinstance(error, tf.errors.OpError) else str(error)
+    """The beginning of its message: Horovod's go on with advice."""
+    message = plain_message(error) if isinstance(error, tf.errors.OpError) else str(error)
+    return message if len(message) <= 150 else f"{message[:150]}..."
 
 
 def tells_of_a_loss(error: tf.errors.OpError) -> bool:
@@ -290,38 +276,3 @@ def _listener(hvd):
             super().__init__(bcast_object=hvd.broadcast_object, get_rank=hvd.rank)
 
     return Listener()
-
-
-def committed_keys(journals: Iterable[str | os.PathLike[str]], epoch: int) -> dict[int, str]:
-    """Which keys the model has been trained on in an epoch, from the journals of all processes, those that were lost
-    included.
-
-    Lines of batches that a change of the processes undid do not count: those at or behind the cursor with which a later
-    generation began.
-
-    Returns:
-      {position in the epoch's order: UUID}. Of a finished epoch without "drop": each position of [0, plan.samples).
-    Raises:
-      TfcassError: A journal cannot be read, or two batches that count have the same position: which is the proof that
-        this did not happen.
-    """
-    entries = []
-    for path in journals:
-        try:
-            *lines, _ = Path(path).read_text().split("\n")  # A line without end is one that its process died in.
-            entries += [json.loads(line) for line in lines]
-        except (OSError, ValueError) as error:
-            raise TfcassError(f"journal {path} cannot be read: {error}") from error
-    starts = {entry["generation"]: entry["start"] for entry in entries if "start" in entry}
-    found: dict[int, str] = {}
-    for entry in entries:
-        if "start" in entry or entry["epoch"] != epoch:
-            continue
-        later = [start for generation, start in starts.items() if generation > entry["generation"]]
-        for position, key in zip(entry["positions"], entry["patch_ids"], strict=True):
-            if any((epoch, position) >= (start["epoch"], start["samples"]) for start in later):
-                continue
-            if position in found:
-                raise TfcassError(f"position {position} of epoch {epoch} counts twice: {found[position]} and {key}")
-            found[position] = key
-    return found
