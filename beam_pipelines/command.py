@@ -1,12 +1,13 @@
 """What the commands share: flags, a run that ends in records, exit codes, one line for a user's mistake.
 
 run_command          arguments -> exit code: 0 complete, 1 failed, 2 wrong usage, 3 partial, 130 interrupted
-run_job              transforms -> what they told of each thing, as a list
+run_job              transforms -> what they told of each thing
 timed, counters_of   for summaries
 """
 
 import argparse
 import contextlib
+import dataclasses
 import functools
 import json
 import sys
@@ -15,10 +16,10 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from beam_pipelines import files
+from beam_pipelines import files, text_files
 from beam_pipelines.quiet import quiet_libraries
 from beam_pipelines.slides.classes import CLASS_MAPS, ClassMap
-from beam_pipelines.slides.errors import AnnotationError, OutputError
+from beam_pipelines.slides.errors import AnnotationError
 from tfcass.errors import OptionError, TfcassError
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 SUMMARY_FILE = "summary.json"
 DEAD_LETTERS_FILE = "dead_letters.jsonl"
-_RECORDS_FILE = ".records.jsonl"
+RECORDS_FILE = ".records.jsonl"
 _LISTED = 20
 
 
@@ -77,9 +78,11 @@ def counters_of(result: Any) -> dict[str, Any]:
     return counters
 
 
-def add_run_flags(parser: argparse.ArgumentParser, workers: int) -> None:
+def add_run_flags(
+    parser: argparse.ArgumentParser, workers: int, *, files: str = f"{SUMMARY_FILE} and {DEAD_LETTERS_FILE}"
+) -> None:
     """Flags of every command."""
-    parser.add_argument("--output", metavar="DIR", help="folder for summary.json and dead_letters.jsonl")
+    parser.add_argument("--output", metavar="DIR", help=f"folder or URL for {files}, and what else is written")
     parser.add_argument("--workers", type=int, default=workers, help="local processes (default: %(default)s)")
     parser.add_argument("--no-progress", action="store_true", help="no progress on stderr")
     parser.add_argument("--json", action="store_true", help="print the summary as JSON instead of text")
@@ -137,6 +140,19 @@ def parse(
     return flags, tuple(rest)
 
 
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """What a pipeline told.
+
+    Attributes:
+      records: What became of each thing, in no order.
+      counters: As counters_of() has them.
+    """
+
+    records: list[Any]
+    counters: dict[str, Any]
+
+
 def run_job(
     build: Callable[["beam.Pipeline"], Sequence["beam.PCollection"]],
     output: str,
@@ -145,8 +161,8 @@ def run_job(
     flags: Sequence[str] = (),
     debug: bool = False,
     progress: contextlib.AbstractContextManager[None] | None = None,
-) -> list[Any]:
-    """Runs a pipeline to its end, and returns the records.
+) -> "Outcome":
+    """Runs a pipeline to its end.
 
     Args:
       build: Adds the transforms, and returns PCollections of records: JSON can hold them, tuples come back as lists.
@@ -161,49 +177,41 @@ def run_job(
 
     from beam_pipelines.local_runner import run_pipeline
 
-    path = files.join(output, _RECORDS_FILE)
+    path = files.join(output, RECORDS_FILE)
     files.remove(path)
+    deliver = functools.partial(text_files.write_lines, path)
 
     def add(pipeline: "beam.Pipeline") -> None:
         (
             tuple(build(pipeline))
             | "All records" >> beam.Flatten()
             | "One list" >> beam.combiners.ToList()
-            | "Deliver" >> beam.Map(functools.partial(_deliver, path))
+            | "Deliver" >> beam.Map(deliver)
         )
 
     with progress or contextlib.nullcontext():
-        run_pipeline(add, workers=workers, flags=flags, debug=debug)
-    records = [json.loads(line) for line in files.read_bytes(path).decode().splitlines()]
-    files.remove(path)
-    return records
+        result = run_pipeline(add, workers=workers, flags=flags, debug=debug)
+    return Outcome(text_files.take_lines(path), counters_of(result))
 
 
-def make_output(output: str) -> None:
-    """Makes the folder, and removes what an earlier run said: after a failure, nothing may look like a result.
+def make_output(output: str, *names: str) -> None:
+    """Makes the folder, and removes what an earlier run said, in these files too: after a failure, nothing may look
+    like a result.
 
     Raises:
-      OutputError: it cannot be written.
+      OutputError: It cannot be written to.
     """
-    try:
-        files.make_folder(output)
-        for name in (SUMMARY_FILE, DEAD_LETTERS_FILE, _RECORDS_FILE):
-            files.remove(files.join(output, name))
-    except OSError as error:
-        raise OutputError(
-            f"cannot write to {output!r}: {error.strerror}; check the folder and its permissions"
-        ) from None
+    text_files.make_output(output, SUMMARY_FILE, DEAD_LETTERS_FILE, RECORDS_FILE, *names)
 
 
 def write_summary(output: str, summary: Mapping[str, Any], dead_letters: Sequence[Mapping[str, Any]]) -> None:
     """Writes summary.json and dead_letters.jsonl.
 
     Raises:
-      OutputError: they cannot be written.
+      OutputError: They cannot be written.
     """
-    letters = "".join(json.dumps(letter) + "\n" for letter in dead_letters)
-    files.write_bytes(files.join(output, DEAD_LETTERS_FILE), letters.encode())
-    files.write_bytes(files.join(output, SUMMARY_FILE), (json.dumps(summary, indent=2) + "\n").encode())
+    text_files.write_lines(files.join(output, DEAD_LETTERS_FILE), dead_letters)
+    text_files.write_text(files.join(output, SUMMARY_FILE), json.dumps(summary, indent=2) + "\n")
 
 
 def print_remarks(title: str, remarks: Sequence[str]) -> None:
@@ -215,9 +223,3 @@ def print_remarks(title: str, remarks: Sequence[str]) -> None:
         print(f"  {text}")
     if len(remarks) > _LISTED:
         print(f"  and {len(remarks) - _LISTED} more")
-
-
-def _deliver(path: str, records: list[Any]) -> None:
-    """Runs on a worker. Lines, as a UUID or another value that JSON lacks becomes its text."""
-    lines = "".join(json.dumps(record, default=str) + "\n" for record in records)
-    files.write_bytes(path, lines.encode())

@@ -23,23 +23,30 @@ Exit: 0 complete, 1 failed, 2 wrong usage, 3 partial (something failed and is li
 
 import argparse
 import dataclasses
-import functools
 import json
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from beam_pipelines.command import counters_of, run_command, timed
+from beam_pipelines.command import (
+    SUMMARY_FILE,
+    Outcome,
+    add_run_flags,
+    make_output,
+    parse,
+    run_command,
+    run_job,
+    timed,
+    write_summary,
+)
 from beam_pipelines.files import absolute
 from beam_pipelines.quiet import quiet_libraries
 from tfcass.cluster import Cluster
 from tfcass.errors import OptionError
 
 FORMATS = ("files", "tfrecord")
-_SUMMARY, _DEAD_LETTERS, _RECORDS = "summary.json", "dead_letters.jsonl", ".records.jsonl"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -111,12 +118,10 @@ def run(options: ExportRun, *, debug: bool = False) -> dict[str, Any]:
       beam_pipelines.local_runner.PipelineError: The pipeline failed as a whole, for instance as the disk is full.
     """
     with quiet_libraries(debug=debug):
-        from beam_pipelines import files, text_files
         from beam_pipelines.stored_images import count_rows, fact_columns, split_keys
         from tfcass.schema import describe_table
 
         seconds: dict[str, float] = {}
-        place = functools.partial(files.join, options.output)
         with timed(seconds, "count"):
             facts = fact_columns(describe_table(options.cluster, options.full(options.metadata_table), refresh=True))
             describe_table(options.cluster, options.full(options.data_table))
@@ -124,16 +129,14 @@ def run(options: ExportRun, *, debug: bool = False) -> dict[str, Any]:
             rows = count_rows(
                 options.cluster, options.full(options.metadata_table), options.consistency, where=options.where
             )
-        records: list[Any] = []
-        counters: dict[str, Any] = {}
+        told = Outcome([], {})
         if not options.dry_run:
-            text_files.make_output(options.output, _SUMMARY, _DEAD_LETTERS, _RECORDS)
+            make_output(options.output)
             with timed(seconds, "write"):
-                counters = counters_of(_run_pipeline(options, facts, wanted or rows, debug=debug))
-            records = text_files.take_lines(place(_RECORDS))
-        dead = [content for kind, content in records if kind == "dead"]
+                told = _run_pipeline(options, facts, wanted or rows, debug=debug)
+        dead = [content for kind, content in told.records if kind == "dead"]
         classes: dict[str, int] = {}
-        for kind, content in records:
+        for kind, content in told.records:
             if kind == "written":
                 classes[content[0]] = classes.get(content[0], 0) + content[1]
         written = sum(classes.values())
@@ -149,11 +152,10 @@ def run(options: ExportRun, *, debug: bool = False) -> dict[str, Any]:
             "not_in_metadata": missing,
             "classes": dict(sorted(classes.items())),
             "seconds": {stage: round(value, 3) for stage, value in seconds.items()},
-            "counters": counters,
+            "counters": told.counters,
         }
         if not options.dry_run:
-            text_files.write_lines(place(_DEAD_LETTERS), dead)
-            text_files.write_text(place(_SUMMARY), json.dumps(summary, indent=2) + "\n")
+            write_summary(options.output, summary, dead)
         return summary
 
 
@@ -173,7 +175,6 @@ def parser() -> argparse.ArgumentParser:
         epilog="Any other Beam pipeline option may follow, such as --runner.",
     )
     add = made.add_argument
-    add("--output", metavar="DIR", help="folder or URL to write to")
     add("--keyspace", default="", help="keyspace of both tables")
     add("--metadata-table", default=ExportRun.metadata_table, help="(default: %(default)s)")
     add("--data-table", default=ExportRun.data_table, help="(default: %(default)s)")
@@ -190,21 +191,15 @@ def parser() -> argparse.ArgumentParser:
     add("--splits", metavar="DIR", help="folder of saved splits; needs --split")
     add("--split", metavar="NAME", help="only images of this split")
     add("--consistency", default=ExportRun.consistency, help="of the reads (default: %(default)s)")
-    add("--workers", type=int, default=ExportRun.workers, help="local processes (default: %(default)s)")
     add("--dry-run", action="store_true", help="count rows; write nothing")
-    add("--no-progress", action="store_true", help="no progress on stderr")
-    add("--json", action="store_true", help="print the summary as JSON")
-    add("--debug", action="store_true", help="show the log and tracebacks")
+    add_run_flags(made, ExportRun.workers)
     return made
 
 
 def _command(arguments: Sequence[str], *, debug: bool) -> int:
-    from beam_pipelines.command_flags import cluster_of, refuse_unknown
+    from beam_pipelines.command_flags import cluster_of
 
-    flags, rest = parser().parse_known_args(arguments)
-    refuse_unknown(rest)
-    if flags.output is None:
-        raise OptionError("no output folder given; pass --output DIR")
+    flags, rest = parse(parser(), arguments, required=["--output"])
     options = ExportRun(
         output=flags.output,
         keyspace=flags.keyspace,
@@ -220,7 +215,7 @@ def _command(arguments: Sequence[str], *, debug: bool) -> int:
         workers=flags.workers,
         dry_run=flags.dry_run,
         progress=not flags.no_progress,
-        beam_flags=tuple(rest),
+        beam_flags=rest,
     )
     summary = run(options, debug=debug)
     if flags.json:
@@ -245,24 +240,23 @@ def _print(summary: Mapping[str, Any], options: ExportRun) -> None:
     )
     if summary["not_in_metadata"]:
         print(f"{summary['not_in_metadata']:,} keys of split {options.split!r} are not in {table}")
-    print(f"Details in {options.output}/{_SUMMARY}")
+    print(f"Details in {options.output}/{SUMMARY_FILE}")
 
 
-def _run_pipeline(options: ExportRun, facts: Sequence[str], total: int, *, debug: bool) -> Any:
-    from beam_pipelines import export_pipeline, files, text_files
-    from beam_pipelines.local_runner import run_pipeline
+def _run_pipeline(options: ExportRun, facts: Sequence[str], total: int, *, debug: bool) -> Outcome:
+    from beam_pipelines import export_pipeline
     from beam_pipelines.progress_bar import shown_bar
 
-    deliver = functools.partial(text_files.write_lines, files.join(options.output, _RECORDS))
     with tempfile.TemporaryDirectory(prefix="tfcass-export-") as folder:
         progress = Path(folder) / "progress"
-        with shown_bar(progress, {"done": "images"}, total) if options.progress else nullcontext():
-            return run_pipeline(
-                lambda pipeline: export_pipeline.build(pipeline, options, facts, str(progress), deliver),
-                workers=options.workers,
-                flags=options.beam_flags,
-                debug=debug,
-            )
+        return run_job(
+            lambda pipeline: export_pipeline.build(pipeline, options, facts, str(progress)),
+            options.output,
+            workers=options.workers,
+            flags=options.beam_flags,
+            debug=debug,
+            progress=shown_bar(progress, {"done": "images"}, total) if options.progress else None,
+        )
 
 
 if __name__ == "__main__":

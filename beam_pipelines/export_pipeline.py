@@ -1,7 +1,7 @@
 """The transforms of export: metadata rows -> their bytes -> files by class, or TFRecord files."""
 
 import collections
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import apache_beam as beam
@@ -34,16 +34,14 @@ def build(
     run: "ExportRun",
     facts: Sequence[str],
     progress: str,
-    deliver: Callable[[list[Record]], None],
-) -> None:
-    """Adds the transforms.
+) -> list[beam.PCollection]:
+    """Adds the transforms; the records of what became of rows.
 
     Args:
       pipeline: Where to.
       run: Settings.
       facts: Columns of the metadata table to read.
       progress: File for note_progress().
-      deliver: Called once, on a worker, with all records.
     """
     rows = pipeline | "Metadata" >> ReadFromCassandra(
         run.full(run.metadata_table), cluster=run.cluster, columns=facts, where=run.where, consistency=run.consistency
@@ -69,13 +67,8 @@ def build(
         )
     else:
         written = images | "Files" >> beam.ParDo(WriteFileFn(run.output, progress))
-    (
-        [fetched[RECORDS], written]
-        | "All records" >> beam.Flatten()
-        | "Sum by class" >> beam.ParDo(SumRecordsFn())
-        | "One list" >> beam.combiners.ToList()
-        | "Deliver" >> beam.Map(deliver)
-    )
+    told = [fetched[RECORDS], written] | "Told of rows" >> beam.Flatten()
+    return [told | "Sum by class" >> beam.ParDo(SumRecordsFn())]
 
 
 class OfSplitFn(beam.DoFn):

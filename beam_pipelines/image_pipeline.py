@@ -13,7 +13,7 @@ import dataclasses
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import apache_beam as beam
@@ -56,17 +56,14 @@ def manifest_line(file: ImageFile) -> str:
     return json.dumps(dataclasses.astuple(file))
 
 
-def build(
-    pipeline: beam.Pipeline, manifest: str, run: ImageRun, progress: str, deliver: Callable[[list[Record]], None]
-) -> None:
-    """Adds the transforms.
+def build(pipeline: beam.Pipeline, manifest: str, run: ImageRun, progress: str) -> list[beam.PCollection]:
+    """Adds the transforms; the records of what became of files.
 
     Args:
       pipeline: Where to.
       manifest: File of manifest_line()s.
       run: Settings.
       progress: File for note_progress().
-      deliver: Called once, on a worker, with all records.
     """
     hashed = (
         pipeline
@@ -97,13 +94,7 @@ def build(
         | "Encode" >> beam.ParDo(EncodeFn(run, progress)).with_outputs(RECORDS, main="rows")
     )
     records += [encoded[RECORDS], *_write(encoded["rows"], run, progress)]
-    (
-        records
-        | "All records" >> beam.Flatten()
-        | "Sum by class" >> beam.ParDo(SumRecordsFn())
-        | "One list" >> beam.combiners.ToList()
-        | "Deliver" >> beam.Map(deliver)
-    )
+    return [records | "Told of files" >> beam.Flatten() | "Sum by class" >> beam.ParDo(SumRecordsFn())]
 
 
 def _write(rows: beam.PCollection, run: ImageRun, progress: str) -> list[beam.PCollection]:

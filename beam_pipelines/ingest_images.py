@@ -47,22 +47,28 @@ import json
 import sys
 import tempfile
 from collections.abc import Sequence
-from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from beam_pipelines.command import counters_of, run_command, timed
+from beam_pipelines.command import (
+    SUMMARY_FILE,
+    Outcome,
+    add_run_flags,
+    make_output,
+    parse,
+    run_command,
+    run_job,
+    timed,
+    write_summary,
+)
 from beam_pipelines.quiet import quiet_libraries
 
 if TYPE_CHECKING:
-    from apache_beam.runners.runner import PipelineResult
-
     from beam_pipelines.image_list import ImageList
     from beam_pipelines.image_run import ImageRun
     from beam_pipelines.image_summary import ImageSummary
 
-_SUMMARY, _DEAD_LETTERS, _CLASSES = "summary.json", "dead_letters.jsonl", "classes.csv"
-_RECORDS, _MANIFEST = ".records.jsonl", ".files.jsonl"
+_CLASSES, _MANIFEST = "classes.csv", ".files.jsonl"
 _LISTED = 20  # Classes and complaints on a terminal; the rest is in summary.json.
 
 
@@ -88,22 +94,19 @@ def run(options: "ImageRun", *, debug: bool = False) -> "ImageSummary":
         place = functools.partial(files.join, options.output)
         with timed(seconds, "check"):
             images = list_images(options)
-            text_files.make_output(options.output, _SUMMARY, _DEAD_LETTERS, _RECORDS, _MANIFEST)
+            make_output(options.output, _MANIFEST)
             if not options.dry_run:
                 _prepare_tables(images, options)
             text_files.write_text(place(_CLASSES), _class_table(images))
-        records: list[Any] = []
-        stored, counters = None, {}
+        told, stored = Outcome([], {}), None
         if not options.dry_run:
             with timed(seconds, "write"):
-                counters = counters_of(_run_pipeline(images, options, debug=debug))
-                records = text_files.take_lines(place(_RECORDS))
+                told = _run_pipeline(images, options, debug=debug)
                 files.remove(place(_MANIFEST))
             with timed(seconds, "count"):
                 stored = _count_stored(images, options)
-        summary = summarise_images(images, records, stored, seconds=seconds, counters=counters)
-        text_files.write_lines(place(_DEAD_LETTERS), summary.dead_letters)
-        text_files.write_text(place(_SUMMARY), json.dumps(summary.as_dict(), indent=2) + "\n")
+        summary = summarise_images(images, told.records, stored, seconds=seconds, counters=told.counters)
+        write_summary(options.output, summary.as_dict(), summary.dead_letters)
         return summary
 
 
@@ -133,7 +136,6 @@ def parser() -> argparse.ArgumentParser:
     add("--root", metavar="DIR", help="where relative paths of --csv start (default: its own folder)")
     add("--classes", metavar="FILE", help="names and labels of the classes (default: numbered by name)")
     add("--subset", default="", help="stored with every image, as in 'train'")
-    add("--output", metavar="DIR", help="folder or URL for summary.json, dead_letters.jsonl and classes.csv")
     add("--keyspace", default="", help="keyspace of all tables; made when absent")
     add("--metadata-table", default=ImageRun.metadata_table, help="(default: %(default)s)")
     add("--data-table", default=ImageRun.data_table, help="of JPEG or kept bytes (default: %(default)s)")
@@ -146,27 +148,20 @@ def parser() -> argparse.ArgumentParser:
     add("--encoding", default="jpeg", help=f"one or several of {', '.join(ENCODINGS)}, as in jpeg,tiff (default: jpeg)")
     add("--quality", type=int, default=ImageRun.quality, help="of JPEG, 1 to 100 (default: %(default)s)")
     add("--keep", action="store_true", help="store the files' bytes as they are")
-    add("--workers", type=int, default=ImageRun.workers, help="local processes (default: %(default)s)")
     add("--limit", type=int, metavar="N", help="the first N files only")
     add("--overwrite", action="store_true", help="write stored images again instead of skipping them")
     add("--dry-run", action="store_true", help="list files and classes; touch no database, open no image")
-    add("--no-progress", action="store_true", help="no progress on stderr")
-    add("--json", action="store_true", help="print the summary as JSON instead of a table")
-    add("--debug", action="store_true", help="show the log and tracebacks")
+    add_run_flags(made, ImageRun.workers)
     return made
 
 
 def _command(arguments: Sequence[str], *, debug: bool) -> int:
-    from beam_pipelines.command_flags import cluster_of, refuse_unknown
+    from beam_pipelines.command_flags import cluster_of
     from beam_pipelines.image_run import ImageRun
     from beam_pipelines.row_writer import WriteOptions
     from beam_pipelines.standard_image import ImageSpec
-    from tfcass.errors import OptionError
 
-    flags, rest = parser().parse_known_args(arguments)
-    refuse_unknown(rest)
-    if flags.output is None:
-        raise OptionError("no output folder given; pass --output DIR")
+    flags, rest = parse(parser(), arguments, required=["--output"])
     options = ImageRun(
         images=tuple(flags.images or ()),
         table=flags.csv,
@@ -187,7 +182,7 @@ def _command(arguments: Sequence[str], *, debug: bool) -> int:
         overwrite=flags.overwrite,
         dry_run=flags.dry_run,
         progress=not flags.no_progress,
-        beam_flags=tuple(rest),
+        beam_flags=rest,
     )
     summary = run(options, debug=debug)
     if flags.json:
@@ -228,7 +223,7 @@ def _print(summary: "ImageSummary", output: str) -> None:
             f"{files:,} files of {classes:,} classes = {written:,} written{rate} + {skipped:,} stored before + "
             f"{copies:,} copies + {failed:,} failed; {stored:,} rows in the database"
         )
-    lines.append(f"Details in {output}/{_SUMMARY}")
+    lines.append(f"Details in {output}/{SUMMARY_FILE}")
     for line in lines:
         console.print(escape(line), highlight=False, soft_wrap=True)
 
@@ -260,25 +255,24 @@ def _class_table(images: "ImageList") -> str:
     return text.getvalue()
 
 
-def _run_pipeline(images: "ImageList", options: "ImageRun", *, debug: bool) -> "PipelineResult":
+def _run_pipeline(images: "ImageList", options: "ImageRun", *, debug: bool) -> Outcome:
     from beam_pipelines import files, image_pipeline, text_files
-    from beam_pipelines.local_runner import run_pipeline
     from beam_pipelines.progress_bar import shown_bar
 
     manifest = files.join(options.output, _MANIFEST)
     lines = (image_pipeline.manifest_line(file) + "\n" for file in images.files)
     text_files.write_text(manifest, "".join(lines))
-    deliver = functools.partial(text_files.write_lines, files.join(options.output, _RECORDS))
     stages = {"read": "files read", "done": "images written or settled"}
     with tempfile.TemporaryDirectory(prefix="tfcass-images-") as folder:
         progress = Path(folder) / "progress"
-        with shown_bar(progress, stages, len(images.files)) if options.progress else nullcontext():
-            return run_pipeline(
-                lambda pipeline: image_pipeline.build(pipeline, manifest, options, str(progress), deliver),
-                workers=options.workers,
-                flags=options.beam_flags,
-                debug=debug,
-            )
+        return run_job(
+            lambda pipeline: image_pipeline.build(pipeline, manifest, options, str(progress)),
+            options.output,
+            workers=options.workers,
+            flags=options.beam_flags,
+            debug=debug,
+            progress=shown_bar(progress, stages, len(images.files)) if options.progress else None,
+        )
 
 
 def _count_stored(images: "ImageList", options: "ImageRun") -> dict[str, int]:

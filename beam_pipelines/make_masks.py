@@ -209,7 +209,7 @@ def run(options: MaskRun, *, debug: bool = False) -> MaskSummary:
         flags=options.beam_flags,
         debug=debug,
         progress=shown_progress(progress_file, len(paths), line=_Line(len(paths))) if shown else None,
-    )
+    ).records
     keys = {slide_key(path) for path in paths}
     summary = MaskSummary(
         tuple(sorted(drawn, key=lambda slide: slide["slide"])),

@@ -240,7 +240,7 @@ def _job(build: Any, options: StainRun, known: Any, what: str, debug: bool) -> l
         flags=options.beam_flags,
         debug=debug,
         progress=shown_progress(progress_file, 0, line=_Line(what)) if shown else None,
-    )
+    ).records
 
 
 class _Line:

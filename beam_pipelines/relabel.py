@@ -116,7 +116,7 @@ def run(options: RelabelRun, *, debug: bool = False) -> dict[str, Any]:
         workers=options.workers,
         flags=options.beam_flags,
         debug=debug,
-    )
+    ).records
     counts: collections.Counter[str] = collections.Counter()
     dead = []
     for kind, content in records:

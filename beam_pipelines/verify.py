@@ -27,17 +27,16 @@ import json
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from beam_pipelines.command import counters_of, run_command, timed
+from beam_pipelines.command import Outcome, add_run_flags, parse, run_command, run_job, timed
 from beam_pipelines.files import absolute
 from beam_pipelines.quiet import quiet_libraries
 from tfcass.cluster import Cluster
 from tfcass.errors import OptionError
 
-_REPORT, _PROBLEMS, _RECORDS = "verify.json", "problems.jsonl", ".records.jsonl"
+_REPORT, _PROBLEMS = "verify.json", "problems.jsonl"
 _LISTED = 10  # Problems on a terminal; all are in the file.
 
 
@@ -105,13 +104,12 @@ def run(options: VerifyRun, *, debug: bool = False) -> dict[str, Any]:
         facts = fact_columns(describe_table(options.cluster, options.full(options.metadata_table), refresh=True))
         for table in options.data_tables:
             describe_table(options.cluster, options.full(table), refresh=True).select(("patch_id", "label", "data"))
-        text_files.make_output(options.output, _REPORT, _PROBLEMS, _RECORDS)
+        text_files.make_output(options.output, _REPORT, _PROBLEMS)
         with timed(seconds, "verify"):
-            counters = counters_of(_run_pipeline(options, facts, debug=debug))
-        records = text_files.take_lines(place(_RECORDS))
-        problems = [content for kind, content in records if kind == "problem"]
+            told = _run_pipeline(options, facts, debug=debug)
+        problems = [content for kind, content in told.records if kind == "problem"]
         sums: dict[str, dict[str, int]] = collections.defaultdict(dict)
-        for kind, content in records:
+        for kind, content in told.records:
             if kind == "sum":
                 (group, name), number = content
                 sums[group][name] = number
@@ -122,7 +120,7 @@ def run(options: VerifyRun, *, debug: bool = False) -> dict[str, Any]:
             "sizes": {table: sums.get(f"sizes of {table}", {}) for table in options.data_tables},
             "digests": {table: f"{sums['digest'].get(table, 0) % 2**256:064x}" for table in options.data_tables},
             "seconds": {stage: round(value, 3) for stage, value in seconds.items()},
-            "counters": counters,
+            "counters": told.counters,
         }
         text_files.write_lines(place(_PROBLEMS), problems)
         text_files.write_text(place(_REPORT), json.dumps(report, indent=2) + "\n")
@@ -145,27 +143,20 @@ def parser() -> argparse.ArgumentParser:
         epilog="Any other Beam pipeline option may follow, such as --runner.",
     )
     add = made.add_argument
-    add("--output", metavar="DIR", help="folder or URL for verify.json and problems.jsonl")
     add("--keyspace", default="", help="keyspace of all tables")
     add("--metadata-table", default=VerifyRun.metadata_table, help="(default: %(default)s)")
     add("--data-table", default=VerifyRun.data_tables[0], help="one or several, as in a,b (default: %(default)s)")
     add_cluster_flags(made)
     add("--consistency", default=VerifyRun.consistency, help="of the reads (default: %(default)s)")
-    add("--workers", type=int, default=VerifyRun.workers, help="local processes (default: %(default)s)")
-    add("--no-progress", action="store_true", help="no progress on stderr")
-    add("--json", action="store_true", help="print the report as JSON")
-    add("--debug", action="store_true", help="show the log and tracebacks")
+    add_run_flags(made, VerifyRun.workers, files=f"{_REPORT} and {_PROBLEMS}")
     return made
 
 
 def _command(arguments: Sequence[str], *, debug: bool) -> int:
-    from beam_pipelines.command_flags import cluster_of, refuse_unknown
+    from beam_pipelines.command_flags import cluster_of
     from beam_pipelines.stored_images import names
 
-    flags, rest = parser().parse_known_args(arguments)
-    refuse_unknown(rest)
-    if flags.output is None:
-        raise OptionError("no output folder given; pass --output DIR")
+    flags, rest = parse(parser(), arguments, required=["--output"])
     options = VerifyRun(
         output=flags.output,
         keyspace=flags.keyspace,
@@ -175,7 +166,7 @@ def _command(arguments: Sequence[str], *, debug: bool) -> int:
         consistency=flags.consistency,
         workers=flags.workers,
         progress=not flags.no_progress,
-        beam_flags=tuple(rest),
+        beam_flags=rest,
     )
     report = run(options, debug=debug)
     if flags.json:
@@ -201,26 +192,25 @@ def _print(report: Mapping[str, Any], options: VerifyRun) -> None:
         print(f"Details in {options.output}/{_PROBLEMS}")
 
 
-def _run_pipeline(options: VerifyRun, facts: Sequence[str], *, debug: bool) -> Any:
-    from beam_pipelines import files, text_files, verify_pipeline
-    from beam_pipelines.local_runner import run_pipeline
+def _run_pipeline(options: VerifyRun, facts: Sequence[str], *, debug: bool) -> Outcome:
+    from beam_pipelines import verify_pipeline
     from beam_pipelines.progress_bar import shown_bar
     from beam_pipelines.stored_images import count_rows
 
-    deliver = functools.partial(text_files.write_lines, files.join(options.output, _RECORDS))
     total = 0
     if options.progress:
         total = count_rows(options.cluster, options.full(options.metadata_table), options.consistency)
     with tempfile.TemporaryDirectory(prefix="tfcass-verify-") as folder:
         progress = Path(folder) / "progress"
         stages, images = {"done": "images decoded"}, total * len(options.data_tables)
-        with shown_bar(progress, stages, images) if options.progress else nullcontext():
-            return run_pipeline(
-                lambda pipeline: verify_pipeline.build(pipeline, options, facts, str(progress), deliver),
-                workers=options.workers,
-                flags=options.beam_flags,
-                debug=debug,
-            )
+        return run_job(
+            lambda pipeline: verify_pipeline.build(pipeline, options, facts, str(progress)),
+            options.output,
+            workers=options.workers,
+            flags=options.beam_flags,
+            debug=debug,
+            progress=shown_bar(progress, stages, images) if options.progress else None,
+        )
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import dataclasses
 import hashlib
 import io
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import apache_beam as beam
@@ -55,16 +55,14 @@ def build(
     run: "VerifyRun",
     facts: Sequence[str],
     progress: str,
-    deliver: Callable[[list[Record]], None],
-) -> None:
-    """Adds the transforms.
+) -> list[beam.PCollection]:
+    """Adds the transforms; the records of problems and sums.
 
     Args:
       pipeline: Where to.
       run: Settings.
       facts: Columns of the metadata table to read.
       progress: File for note_progress().
-      deliver: Called once, on a worker, with all records.
     """
     sides = {
         run.metadata_table: pipeline
@@ -89,12 +87,7 @@ def build(
         | "Compare" >> beam.ParDo(CompareFn(run.metadata_table, run.data_tables)).with_outputs("sums", main="problems")
     )
     sums = compared["sums"] | "Sum" >> beam.CombinePerKey(sum) | "As records" >> beam.Map(lambda item: ("sum", item))
-    (
-        (compared["problems"], sums)
-        | "All records" >> beam.Flatten()
-        | "One list" >> beam.combiners.ToList()
-        | "Deliver" >> beam.Map(deliver)
-    )
+    return [compared["problems"], sums]
 
 
 def decoded(row: dict[str, Any], progress: str) -> tuple[bytes, Stored]:

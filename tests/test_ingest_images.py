@@ -429,7 +429,7 @@ def test_a_dry_run_needs_no_database(tmp_path: Path, capsys) -> None:
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        ((), "no output folder given"),
+        ((), "--output is not given"),
         (("--output", "o"), "pass either --images"),
         (("--output", "o", "--images", "absent", "--dry-run"), "is no folder"),
         (("--output", "o", "--images", "empty", "--dry-run"), "a folder per class is expected"),
@@ -465,7 +465,7 @@ def test_wrong_usage_is_one_line_and_exit_2(tmp_path: Path, monkeypatch, capsys,
         (export, ("--output", "o", "--host", "h", "--keyspace", "k", "--split", "train"), "go together"),
         (verify, ("--output", "o", "--host", "h", "--keyspace", "k", "--data-table", "a,a"), "none twice"),
         (verify, ("--output", "o", "--host", "h", "--keyspace", "k", "--data-table", "metadata_by_nat"), "must name"),
-        (verify, (), "no output folder given"),
+        (verify, (), "--output is not given"),
     ],
 )
 def test_wrong_usage_of_export_and_verify(capsys, command, flags, message: str) -> None:
