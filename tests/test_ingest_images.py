@@ -4,6 +4,7 @@ import contextlib
 import csv
 import hashlib
 import io
+import itertools
 import json
 import signal
 import subprocess
@@ -19,12 +20,15 @@ from cassandra import InvalidRequest
 from PIL import Image
 
 import tfcass
-from beam_pipelines import export, ingest_images, verify
+from beam_pipelines import export, image_pipeline, ingest_images, verify
 from beam_pipelines.image_list import list_images
 from beam_pipelines.image_run import ImageRun
+from beam_pipelines.local_runner import PipelineError
 from beam_pipelines.progress_bar import Bar
-from beam_pipelines.standard_image import ImageSpec, image_id
+from beam_pipelines.row_writer import WriteOptions
+from beam_pipelines.standard_image import ImageSpec, Picture, image_id, standard_picture
 from tests.support.image_files import class_folders, kinds, noise
+from tests.support.proxy import proxy_of
 from tfcass import schema
 
 SPEC = ImageSpec(size=16)
@@ -294,9 +298,7 @@ def test_masks_are_exported_beside_their_images_and_verified(place: Place, cassa
     out, checked = place.folder / "exported", place.folder / "checked"
 
     assert export.main(place.flags("--output", str(out))) == 0
-    flags = place.flags("--output", str(checked))
-    flags[flags.index("--workers") + 1] = "2"
-    assert verify.main(flags) == 3
+    assert verify.main(place.flags("--output", str(checked))) == 3
 
     assert (out / "0" / f"{ids[0]}_mask.png").read_bytes() == mask
     assert (out / "0" / f"{ids[0]}.jpg").read_bytes() == noise(1)
@@ -371,6 +373,27 @@ def test_a_run_that_is_stopped_in_the_middle_is_completed_by_the_next(
     again = place.run(encodings=("tiff",), spec=ImageSpec(size=448))
 
     assert totals(again) == (count, count - len(facts), len(facts), 0, 0, count)
+
+
+def test_a_database_that_goes_away_fails_the_run_and_the_next_one_completes_it(place: Place, monkeypatch) -> None:
+    class_folders(place.images, {"cat": 40})
+    seen = itertools.count(1)
+
+    with proxy_of((place.cluster.contact_points[0], place.cluster.port)) as proxy:
+
+        def picture(data: bytes, spec: ImageSpec) -> Picture:
+            if next(seen) == 20:
+                proxy.down()
+            return standard_picture(data, spec)
+
+        monkeypatch.setattr(image_pipeline, "standard_picture", picture)
+        away = tfcass.Cluster(["127.0.0.1"], port=proxy.port)
+        with pytest.raises(PipelineError, match="no row could be written for .* Is the cluster up"):
+            place.run(cluster=away, write=WriteOptions(fail_after_s=1, max_in_flight=4))
+    summary = place.run()
+
+    assert 0 < summary.total("skipped") < 40
+    assert totals(summary) == (40, 40 - summary.total("skipped"), summary.total("skipped"), 0, 0, 40)
 
 
 def test_a_folder_that_cannot_be_written_to_is_one_line(place: Place, capsys) -> None:
