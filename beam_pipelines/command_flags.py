@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from beam_pipelines.presets import add_settings_flag, with_settings
+from beam_pipelines.presets import add_settings_flag, beam_flags, with_settings
 from tfcass.cluster import Cluster, PasswordAuth, Tls
 from tfcass.errors import OptionError
 
@@ -65,19 +65,12 @@ def cluster_of(flags: argparse.Namespace) -> Cluster | None:
     return Cluster(hosts, port=flags.port, local_dc=flags.local_dc, auth=auth, tls=tls)
 
 
-def refuse_unknown(flags: Sequence[str], *, ours: type | None = None) -> None:
-    """Raises OptionError for a flag that no PipelineOptions declare: Beam drops those with a warning only.
-
-    Args:
-      flags: What was left of the command line.
-      ours: A PipelineOptions class of the command's own, whose flags are no Beam flags.
-    """
-    from apache_beam.options.pipeline_options import PipelineOptions
-
+def refuse_unknown(flags: Sequence[str]) -> None:
+    """Raises OptionError for a flag that no PipelineOptions declare: Beam drops those with a warning only."""
+    if not flags:  # Beam takes a second to import.
+        return
     beam = FlagParser(allow_abbrev=False, add_help=False, conflict_handler="resolve")
-    for options in PipelineOptions.__subclasses__():
-        if options is not ours:
-            options._add_argparse_args(beam)
+    beam_flags(beam)
     _, unknown = beam.parse_known_args(list(flags))
     if unknown:
         raise OptionError(f"unknown flag {unknown[0]!r}; see --help")

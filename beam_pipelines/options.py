@@ -1,9 +1,7 @@
-"""Flags of the tiling pipeline -> TilingRun."""
+"""Flags of the tiling pipeline -> TilingRun. Imports no Beam: a run with nothing to do should end at once."""
 
 import argparse
 from collections.abc import Sequence
-
-from apache_beam.options.pipeline_options import PipelineOptions
 
 from beam_pipelines import command_flags
 from beam_pipelines.command_flags import FlagParser, cluster_of, refuse_unknown
@@ -19,22 +17,10 @@ from beam_pipelines.slides.tissue import TissueOptions
 from beam_pipelines.tiling_run import NAME_PATTERN, TilingRun
 from tfcass.errors import OptionError
 
-__all__ = ["TileSlidesOptions", "add_cluster_flags", "cluster_of", "parse_flags", "parser"]
+__all__ = ["add_cluster_flags", "cluster_of", "parse_flags", "parser"]
 
 _DEFAULT = "(default: %(default)s)"
 _GIB = 2**30
-
-
-class TileSlidesOptions(PipelineOptions):
-    """Flags of the tiling pipeline. None is `required`: a worker builds its options from those that were given."""
-
-    @classmethod
-    def _add_argparse_args(cls, parser: argparse.ArgumentParser) -> None:
-        _add_input(parser)
-        _add_output(parser)
-        _add_patches(parser)
-        _add_tissue(parser)
-        _add_running(parser)
 
 
 def _add_input(parser: argparse.ArgumentParser) -> None:
@@ -166,7 +152,8 @@ def parser(prog: str = "python -m beam_pipelines.tile_slides") -> argparse.Argum
     made = FlagParser(
         prog=prog, allow_abbrev=False, description="Cuts whole slides into patches and writes them to Cassandra."
     )
-    TileSlidesOptions._add_argparse_args(made)
+    for add in (_add_input, _add_output, _add_patches, _add_tissue, _add_running):
+        add(made)
     made.epilog = "Any other Beam pipeline option may follow, such as --runner."
     return made
 
@@ -182,7 +169,7 @@ def parse_flags(arguments: Sequence[str], prog: str) -> tuple[TilingRun, argpars
     """
     own = parser(prog)
     flags, rest = own.parse_known_args(arguments)
-    refuse_unknown(rest, ours=TileSlidesOptions)
+    refuse_unknown(rest)
     if flags.output is None:
         raise OptionError("no output folder given; pass --output DIR")
     run = TilingRun(

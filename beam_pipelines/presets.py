@@ -78,9 +78,14 @@ def with_settings(arguments: Sequence[str], parser: argparse.ArgumentParser) -> 
     chosen, rest = finder.parse_known_args(list(arguments))
     if chosen.config is None and chosen.preset is None:
         return list(arguments)
-    known = _by_name(_beam_parser()) | _by_name(parser)
+    known = _by_name(parser)
+    sources = _sources(chosen)
+    if any(str(name).replace("_", "-") not in known for _, values in sources for name in values):
+        beam = argparse.ArgumentParser(allow_abbrev=False, add_help=False, conflict_handler="resolve")
+        beam_flags(beam)
+        known = _by_name(beam) | known
     settings: dict[argparse.Action, tuple[str, Any]] = {}
-    for where, values in _sources(chosen):
+    for where, values in sources:
         for name, value in values.items():
             action = known.get(str(name).replace("_", "-")) or known.get(str(name))
             if action is None or name in ("config", "preset", "help"):
@@ -99,14 +104,12 @@ def _by_name(parser: argparse.ArgumentParser) -> dict[str, argparse.Action]:
     return {name.removeprefix("--"): action for name, action in flags if name.startswith("--")}
 
 
-def _beam_parser() -> argparse.ArgumentParser:
-    """What Beam takes."""
+def beam_flags(parser: argparse.ArgumentParser) -> None:
+    """Adds what Beam takes."""
     from apache_beam.options.pipeline_options import PipelineOptions
 
-    beam = argparse.ArgumentParser(allow_abbrev=False, add_help=False, conflict_handler="resolve")
     for options in PipelineOptions.__subclasses__():
-        options._add_argparse_args(beam)
-    return beam
+        options._add_argparse_args(parser)
 
 
 def _sources(chosen: argparse.Namespace) -> list[tuple[str, Mapping[str, Any]]]:

@@ -9,12 +9,13 @@ any token while it is read.
 
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
-
-from apache_beam.io.restriction_trackers import OffsetRange
+from typing import TYPE_CHECKING, Any
 
 from beam_pipelines.retries import backoff_s, is_retriable
 from tfcass.errors import SchemaError
+
+if TYPE_CHECKING:
+    from apache_beam.io.restriction_trackers import OffsetRange
 
 # Murmur3Partitioner: all 64-bit integers but the lowest, which it keeps for itself (a key that hashes to it gets the
 # highest instead). In CQL the lowest would mean "to the end of the ring", so that no range may use it as its end. The
@@ -27,8 +28,10 @@ _PAGE_BYTES = 4 * 1024 * 1024
 _FIRST_PAGE_ROWS = 50  # Before it is known how large rows are.
 
 
-def token_ranges(pieces: int) -> list[OffsetRange]:
+def token_ranges(pieces: int) -> "list[OffsetRange]":
     """Cuts the token ring into `pieces` ranges of about equal width, which together are all tokens, none twice."""
+    from apache_beam.io.restriction_trackers import OffsetRange  # Here: whoever only reads pages needs no Beam.
+
     tokens = HIGHEST + 1 - LOWEST
     edges = [LOWEST + tokens * i // pieces for i in range(pieces + 1)]
     return [OffsetRange(start, stop) for start, stop in zip(edges, edges[1:], strict=False)]

@@ -98,7 +98,7 @@ def rerun(bench: Bench) -> Sequence[Result]:
     notes = conditions()
     server = bench.servers.one()
     # Enough of it that starting Python, which both sides do, is a small part of the first run.
-    slides = _compose(bench, patients=4, size=16_384)
+    slides = _compose(bench, patients=8, size=16_384)
     settings = {**slides.settings(), "patch_level": "0"}
     samples = []
     for number in range(1, bench.rounds + 1):

@@ -108,10 +108,9 @@ def test_flink_writes_the_rows_that_the_local_runner_writes(recipe: Any, cassand
         code = main(recipe.bench.flags("--preset", "prostate-seed", "--json", *flags))
         # Reading is a splittable DoFn, which each runner carries out in a way of its own.
         with beam.Pipeline(options=PipelineOptions([*flags, "--parallelism=2"])) as pipeline:
-            source = ReadFromCassandra(
-                f"{recipe.keyspace}.data_by_uuid", cluster=recipe.bench.cluster, columns=("patch_id",)
-            )
-            assert_that(pipeline | source, equal_to([{"patch_id": row[0]} for row in rows["data_by_uuid"]]))
+            table, cluster = f"{recipe.keyspace}.data_by_uuid", recipe.bench.cluster
+            found = pipeline | ReadFromCassandra(table, cluster=cluster, columns=("patch_id",))
+            assert_that(found, equal_to([{"patch_id": id} for id, *_ in rows["data_by_uuid"]]))
 
     printed = capsys.readouterr()
     assert code == 0, printed.err

@@ -43,6 +43,7 @@ def test_it_holds_the_op_library_and_all_that_the_packages_need(wheel: Path) -> 
     wanted = {f"tfcass/{name}" for name in (_ops.LIBRARY, _ops.IMAGE_LIBRARY, _ops.BUILD_INFO, "py.typed")}
     wanted |= {"tfcass/devcluster/pom.xml"}
     wanted |= {"tfcass/demo/templates/report.html.j2", "beam_pipelines/drawing/templates/page.css"}
+    wanted |= {"beam_pipelines/templates/tiling_report.html.j2"}
     wanted |= {
         str(path.relative_to(ROOT)) for name in ("tfcass", "beam_pipelines") for path in (ROOT / name).rglob("*.py")
     }
