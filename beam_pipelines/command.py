@@ -140,6 +140,18 @@ def parse(
     return flags, tuple(rest)
 
 
+def in_one_list(records: Sequence["beam.PCollection"], deliver: Callable[[list[Any]], None]) -> None:
+    """Adds the transforms that call `deliver` once, on a worker, with all records."""
+    import apache_beam as beam
+
+    (
+        tuple(records)
+        | "All records" >> beam.Flatten()
+        | "One list" >> beam.combiners.ToList()
+        | "Deliver" >> beam.Map(deliver)
+    )
+
+
 @dataclasses.dataclass(frozen=True)
 class Outcome:
     """What a pipeline told.
@@ -173,24 +185,15 @@ def run_job(
       PipelineError: It failed as a whole.
       OutputError: The folder cannot be written.
     """
-    import apache_beam as beam
-
     from beam_pipelines.local_runner import run_pipeline
 
     path = files.join(output, RECORDS_FILE)
     files.remove(path)
     deliver = functools.partial(text_files.write_lines, path)
-
-    def add(pipeline: "beam.Pipeline") -> None:
-        (
-            tuple(build(pipeline))
-            | "All records" >> beam.Flatten()
-            | "One list" >> beam.combiners.ToList()
-            | "Deliver" >> beam.Map(deliver)
-        )
-
     with progress or contextlib.nullcontext():
-        result = run_pipeline(add, workers=workers, flags=flags, debug=debug)
+        result = run_pipeline(
+            lambda pipeline: in_one_list(build(pipeline), deliver), workers=workers, flags=flags, debug=debug
+        )
     return Outcome(text_files.take_lines(path), counters_of(result))
 
 

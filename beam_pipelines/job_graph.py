@@ -11,6 +11,7 @@ from apache_beam.transforms.environments import DockerEnvironment, SubprocessSDK
 from google.protobuf import json_format
 
 from beam_pipelines import files, tiling_pipeline
+from beam_pipelines.command import in_one_list
 from beam_pipelines.slide_list import SlideList
 from beam_pipelines.tiling_run import TilingRun
 
@@ -59,7 +60,7 @@ def build_graph(slides: SlideList, run: TilingRun) -> JobGraph:
         environment = DockerEnvironment.from_container_image(image)
     # Some runner has to be there to build it, and the one that is asked may not be installed here.
     pipeline = beam.Pipeline(runner=FnApiRunner(), options=PipelineOptions([]))
-    tiling_pipeline.build(pipeline, list(slides.tasks), run, print)
+    in_one_list(tiling_pipeline.build(pipeline, list(slides.tasks), run), print)
     content = pipeline.to_runner_api(default_environment=environment)
     transforms = content.components.transforms
     root = transforms[content.root_transform_ids[0]]

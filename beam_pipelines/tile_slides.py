@@ -20,14 +20,13 @@ What was left out, and why, is in output/ledger/; output/report.html shows all o
 Exit: 0 complete, 1 failed, 2 wrong usage, 3 partial (something failed and is listed), 130 interrupted.
 """
 
-import functools
 import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
-from beam_pipelines.command import DEAD_LETTERS_FILE, SUMMARY_FILE, counters_of, run_command, timed
+from beam_pipelines.command import Outcome, make_output, run_command, run_job, timed, write_summary
 from beam_pipelines.quiet import quiet_libraries
 
 if TYPE_CHECKING:
@@ -37,7 +36,6 @@ if TYPE_CHECKING:
     from beam_pipelines.tiling_run import TilingRun
 
 REPORT_FILE = "report.html"
-_RECORDS_FILE = ".records.jsonl"
 
 
 def run(options: "TilingRun", *, debug: bool = False) -> "Summary":
@@ -54,32 +52,29 @@ def run(options: "TilingRun", *, debug: bool = False) -> "Summary":
     """
     with quiet_libraries(debug=debug):
         # Here, not at the top: these take a second to import and say more than they should.
-        from beam_pipelines import files
         from beam_pipelines.slide_list import list_slides
         from beam_pipelines.summary import summarise
 
         seconds: dict[str, float] = {}
         with timed(seconds, "check"):
             slides = list_slides(options)
-            _make_output(options.output)
+            make_output(options.output)
             store = nullcontext() if options.dry_run else _open_store(options)
         with store as database:
             with timed(seconds, "look"):
                 finished = {} if database is None or options.overwrite else database.finished(slides.tasks)
             rest = [task for task in slides.tasks if task.name not in finished]
             with timed(seconds, "tile"):
-                records, counters = _tile(rest, finished, options, debug=debug) if rest else ([], {})
-            records += [("plan", plan) for plan in finished.values()]
+                told = _tile(rest, finished, options, debug=debug) if rest else Outcome([], {})
+            records = [*told.records, *(("plan", plan) for plan in finished.values())]
             with timed(seconds, "count"):
                 ids = None if database is None else database.ids(slides.tasks)
                 stored = None if ids is None else {name: len(found) for name, found in ids.items()}
-                summary = summarise(slides, records, stored, seconds=seconds, counters=counters)
+                summary = summarise(slides, records, stored, seconds=seconds, counters=told.counters)
                 if database is not None:
                     database.finish(slides.tasks, summary, ids)
-            with timed(seconds, "report"):
-                _write_pages(summary, options, database)
-        text = json.dumps(summary.as_dict(), indent=2) + "\n"
-        files.write_bytes(files.join(options.output, SUMMARY_FILE), text.encode())
+            write_summary(options.output, summary.as_dict(), summary.dead_letters)
+            _write_page(summary, options, database)
         return summary
 
 
@@ -115,21 +110,6 @@ def _write_job_graph(options: "TilingRun", path: str) -> int:
     return 0
 
 
-def _make_output(output: str) -> None:
-    """Makes the folder, and removes what an earlier run said: after a failure, nothing may look like a result."""
-    from beam_pipelines import files
-    from beam_pipelines.slides.errors import OutputError
-
-    try:
-        files.make_folder(output)
-        for name in (SUMMARY_FILE, DEAD_LETTERS_FILE, _RECORDS_FILE):
-            files.remove(files.join(output, name))
-    except OSError as error:
-        raise OutputError(
-            f"cannot write to {output!r}: {error.strerror}; check the folder and its permissions"
-        ) from None
-
-
 @contextmanager
 def _open_store(options: "TilingRun") -> Iterator["SlideStore"]:
     from beam_pipelines.slide_store import SlideStore
@@ -140,57 +120,34 @@ def _open_store(options: "TilingRun") -> Iterator["SlideStore"]:
 
 def _tile(
     tasks: "list[SlideTask]", finished: Mapping[str, Mapping[str, Any]], options: "TilingRun", *, debug: bool
-) -> tuple[list[Any], dict[str, Any]]:
-    """Runs the pipeline; returns its records and counters."""
+) -> Outcome:
     from beam_pipelines import files, output_files, tiling_pipeline
     from beam_pipelines.ledger import add_rejected
-    from beam_pipelines.local_runner import run_pipeline
     from beam_pipelines.progress import shown_progress
 
-    records_file = files.join(options.output, _RECORDS_FILE)
     shown = options.progress and not files.is_url(options.output)
-    progress_file = output_files.progress_file(options.output)
-    with shown_progress(progress_file, len(tasks)) if shown else nullcontext():
-        result = run_pipeline(
-            lambda pipeline: tiling_pipeline.build(
-                pipeline,
-                tasks,
-                options,
-                functools.partial(_write_records, records_file),
-                finished={plan["content_id"]: name for name, plan in finished.items()},
-            ),
-            workers=options.workers,
-            flags=options.beam_flags,
-            debug=debug,
-        )
-    lines = files.read_bytes(records_file).decode().splitlines()
-    files.remove(records_file)
-    records = [json.loads(line) for line in lines]
-    add_rejected(options.output, [row for kind, row in records if kind == "rejected" and not row.get("known")])
-    return records, counters_of(result)
+    known = {plan["content_id"]: name for name, plan in finished.items()}
+    told = run_job(
+        lambda pipeline: tiling_pipeline.build(pipeline, tasks, options, finished=known),
+        options.output,
+        workers=options.workers,
+        flags=options.beam_flags,
+        debug=debug,
+        progress=shown_progress(output_files.progress_file(options.output), len(tasks)) if shown else None,
+    )
+    add_rejected(options.output, [row for kind, row in told.records if kind == "rejected" and not row.get("known")])
+    return told
 
 
-def _write_pages(summary: "Summary", options: "TilingRun", database: "SlideStore | None") -> None:
+def _write_page(summary: "Summary", options: "TilingRun", database: "SlideStore | None") -> None:
     from beam_pipelines import files
 
-    letters = "".join(json.dumps(letter) + "\n" for letter in summary.dead_letters)
-    files.write_bytes(files.join(options.output, DEAD_LETTERS_FILE), letters.encode())
     page = files.join(options.output, REPORT_FILE)
     # Pictures that are there stay where nothing was done: a rerun over finished slides costs a look at each.
     if options.report and not (all(slide.untouched for slide in summary.slides) and files.exists(page)):
         from beam_pipelines.report_page import render
 
         files.write_bytes(page, render(summary, options, database).encode())
-    files.write_bytes(
-        files.join(options.output, SUMMARY_FILE), (json.dumps(summary.as_dict(), indent=2) + "\n").encode()
-    )
-
-
-def _write_records(path: str, records: list[Any]) -> None:
-    """Runs on a worker. Lines, as a UUID or another value that JSON lacks becomes its text."""
-    from beam_pipelines import files
-
-    files.write_bytes(path, "".join(json.dumps(record, default=str) + "\n" for record in records).encode())
 
 
 if __name__ == "__main__":

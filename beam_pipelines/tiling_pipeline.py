@@ -17,7 +17,7 @@ import contextlib
 import dataclasses
 import json
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -80,17 +80,15 @@ def build(
     pipeline: beam.Pipeline,
     tasks: list[SlideTask],
     run: TilingRun,
-    deliver: Callable[[list[Record]], None],
     *,
     finished: Mapping[str, str] = MappingProxyType({}),
-) -> None:
-    """Adds the transforms.
+) -> list[beam.PCollection]:
+    """Adds the transforms; the records of what became of slides and patches.
 
     Args:
       pipeline: Where to.
       tasks: The slides.
       run: Settings.
-      deliver: Called once, on a worker, with all records.
       finished: content_id -> name of slides that are not among `tasks`, as nothing is left to do on them.
     """
     originals = (
@@ -104,7 +102,7 @@ def build(
     records = [originals[RECORDS], planned[RECORDS]]
     if not run.dry_run:
         records += _cut_and_write(planned["groups"], run)
-    (records | "All records" >> beam.Flatten() | "One list" >> beam.combiners.ToList() | "Deliver" >> beam.Map(deliver))
+    return records
 
 
 def _cut_and_write(groups: beam.PCollection, run: TilingRun) -> list[beam.PCollection]:
