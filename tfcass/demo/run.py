@@ -29,7 +29,7 @@ def run_demo(settings: DemoSettings, console: Console) -> list[Done]:
       KeyboardInterrupt: it was interrupted. The next run continues there.
     """
     # It is this process that stops its Cassandra at the end: that connections are lost then is no news.
-    os.environ.setdefault("TFCASS_DRIVER_LOG", "error")
+    os.environ.setdefault("TFCASS_DRIVER_LOG", "off")
     paths = Paths(settings.out)
     cluster = DemoCluster(paths.cluster, nodes=settings.nodes, keep=settings.keep)
     with (
