@@ -16,7 +16,7 @@ import pytest
 import tfcass
 from tests.support.proxy import proxy_of
 from tfcass import _ops, _scan, _scan_library
-from tfcass.schema import create_tables, describe_table
+from tfcass.schema import METADATA_COLUMNS, create_tables, describe_table
 
 PATCHES = 1_000
 
@@ -58,17 +58,15 @@ def test_every_row_comes_exactly_once(cassandra: tfcass.Cluster, patches: str) -
 
     assert sorted(rows["x"].to_pylist()) == list(range(PATCHES))
     assert set(rows["patch_id"].to_pylist()) == {patch_id(n).bytes for n in range(PATCHES)}
+    types = {
+        "text": pa.string(),
+        "int": pa.int32(),
+        "uuid": pa.binary(16),
+        "double": pa.float64(),
+        "float": pa.float32(),
+    }
     assert {name: rows.schema.field(name).type for name in rows.schema.names} == {
-        "patient_id": pa.string(),
-        "slide_num": pa.int32(),
-        "label": pa.int32(),
-        "x": pa.int32(),
-        "y": pa.int32(),
-        "patch_id": pa.binary(16),
-        "slide": pa.string(),
-        "level": pa.int32(),
-        "mpp": pa.float64(),
-        "tissue": pa.float32(),
+        name: types[column.cql_type] for name, column in METADATA_COLUMNS.items()
     }
 
 
